@@ -1,0 +1,102 @@
+# What there is to do with this repository. Go is all that is needed, save where a target says so.
+
+SHELL := /bin/sh
+GO    ?= go
+BIN   := bin/leat
+
+# Flags for "make test" and "make bench", such as TESTFLAGS='-run TestTail -v'.
+TESTFLAGS  ?=
+BENCH      ?= .
+FUZZTIME   ?= 10s
+# What "make check" looks at.
+PACKAGES   ?= ./...
+
+# The linters are a module of their own, so that nobody who uses Leat gets their dependencies.
+TOOL := $(GO) tool -modfile=tools/go.mod
+
+# Our own Go files; what is generated is left as its generator wrote it.
+GOFILES = find . \( -name .git -o -name node_modules -o -name testdata -o -name bin -o -name data \) -prune \
+	-o -name '*.go' ! -name wire_gen.go -print
+
+step = @printf '== %s\n' "$(1)"
+
+.PHONY: help build run test check format-check vet lint race wire-check tidy-check generate bench fuzz-short format clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build the program into bin/
+	$(call step,build)
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./wiring/cmd/leat
+
+run: build ## Run the service on embedded defaults; data goes to ./data
+	$(call step,run)
+	@echo 'The web page will be at http://127.0.0.1:8080 (Ctrl-C stops)'
+	@exec ./$(BIN) serve
+
+test: ## Run the tests, without a C compiler
+	$(call step,test)
+	CGO_ENABLED=0 $(GO) test $(TESTFLAGS) ./...
+
+check: format-check vet lint race wire-check tidy-check ## Everything that must pass before a change is merged
+	$(call step,all checks passed)
+
+format-check:
+	$(call step,gofumpt)
+	@unformatted=$$($(GOFILES) | xargs $(TOOL) gofumpt -l) || exit 1; \
+	if [ -n "$$unformatted" ]; then \
+		printf 'not formatted (make format does it):\n%s\n' "$$unformatted"; exit 1; \
+	fi
+
+vet:
+	$(call step,vet)
+	$(GO) vet $(PACKAGES)
+
+lint: ## Run golangci-lint; the first time it is built, which takes minutes
+	$(call step,golangci-lint)
+	$(TOOL) golangci-lint run $(PACKAGES)
+
+race: ## Run the tests with the race detector, which needs a C compiler
+	$(call step,tests with the race detector)
+	@command -v $$($(GO) env CC | cut -d' ' -f1) >/dev/null || { \
+		echo "the race detector needs a C compiler, and there is no $$($(GO) env CC): install gcc, or set CC" >&2; exit 1; }
+	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $(PACKAGES)
+
+wire-check:
+	$(call step,wire diff)
+	@$(GO) tool wire diff ./wiring/... || { echo 'wire_gen.go is stale: run make generate' >&2; exit 1; }
+
+tidy-check:
+	$(call step,go mod tidy)
+	@$(GO) mod tidy -diff || { echo 'go.mod or go.sum is not tidy: run go mod tidy' >&2; exit 1; }
+
+generate: ## Make wire_gen.go anew and, where there is npm, the web page
+	$(call step,wire)
+	$(GO) tool wire gen ./wiring/...
+	$(call step,web page)
+	@if command -v npm >/dev/null; then \
+		cd adapters/webui/app && npm ci --no-audit --no-fund && npm run build; \
+	else \
+		echo 'there is no npm: the web page is left as it is'; \
+	fi
+
+format: ## Format the Go files
+	$(call step,gofumpt)
+	$(GOFILES) | xargs $(TOOL) gofumpt -w
+
+bench: ## Run the benchmarks: BENCH=Publish, TESTFLAGS='-benchtime 10s'
+	$(call step,bench)
+	CGO_ENABLED=0 $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) $(PACKAGES)
+
+fuzz-short: ## Run each fuzz test for FUZZTIME
+	$(call step,fuzz)
+	@set -e; $(GOFILES) | xargs grep -l '^func Fuzz' | while read -r file; do \
+		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
+			printf '%s in %s\n' "$$name" "$$file"; \
+			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
+		done; \
+	done
+
+clean: ## Remove what was built
+	rm -rf bin

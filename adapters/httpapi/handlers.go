@@ -1,0 +1,105 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/leat-dev/leat/domain"
+)
+
+// Handlers shows and steers the handler sets. They work for all tenants.
+type Handlers interface {
+	// Handlers returns how all sets are, sorted by name.
+	Handlers(ctx context.Context) ([]HandlerStatus, error)
+	// Pause lets a set rest until it is resumed, on every process and over restarts. A
+	// domain.NotFound error when there is no such set; pausing a paused one changes nothing.
+	Pause(ctx context.Context, name string) error
+	// Resume lets a set go on where it rested.
+	Resume(ctx context.Context, name string) error
+}
+
+// HandlerStatus is how a handler set is.
+type HandlerStatus struct {
+	Name          string   `json:"name"`
+	Types         []string `json:"types" nullable:"false" doc:"The event types that it reacts to."`
+	EveryInstance bool     `json:"everyInstance" doc:"Every process works all events, without a record."`
+	Paused        bool     `json:"paused"`
+	Backlog       int      `json:"backlog" doc:"Events that it has still to settle."`
+	Parked        int      `json:"parked" doc:"Of these, events that wait for another attempt, or behind one that does."`
+	DeadLetters   int      `json:"deadLetters" doc:"Open dead letters, over all tenants."`
+}
+
+// HandlerList is all handler sets.
+type HandlerList struct {
+	Handlers []HandlerStatus `json:"handlers" nullable:"false"`
+}
+
+type byName struct {
+	Name string `path:"name"`
+}
+
+func (s *Server) registerHandlers(api huma.API) {
+	tags := []string{"Handlers"}
+	Register(api, huma.Operation{
+		OperationID: "list-handlers", Method: http.MethodGet, Path: "/v1/handlers", Tags: tags,
+		Summary: "All handler sets",
+	}, func(ctx context.Context, _ *struct{}) (*reply[HandlerList], error) {
+		found, err := s.handlers(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return respond(HandlerList{Handlers: found}), nil
+	})
+	for _, op := range []struct {
+		verb, summary string
+		do            func(ctx context.Context, name string) error
+	}{
+		{"pause", "Let a handler set rest; its events wait", s.deps.Handlers.Pause},
+		{"resume", "Let a handler set go on", s.deps.Handlers.Resume},
+	} {
+		Register(api, huma.Operation{
+			OperationID: op.verb + "-handler", Method: http.MethodPost, Path: "/v1/handlers/{name}/" + op.verb,
+			Tags: tags, Summary: op.summary,
+		}, func(ctx context.Context, in *byName) (*reply[HandlerStatus], error) {
+			if err := op.do(ctx, in.Name); err != nil {
+				return nil, err
+			}
+			h, err := s.handler(ctx, in.Name)
+			if err != nil {
+				return nil, err
+			}
+			return respond(h), nil
+		})
+	}
+}
+
+func (s *Server) handlers(ctx context.Context) ([]HandlerStatus, error) {
+	found, err := s.deps.Handlers.Handlers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]HandlerStatus, len(found))
+	for i, h := range found {
+		h.Types = append([]string{}, h.Types...)
+		list[i] = h
+	}
+	return list, nil
+}
+
+func (s *Server) handler(ctx context.Context, name string) (HandlerStatus, error) {
+	all, err := s.handlers(ctx)
+	if err != nil {
+		return HandlerStatus{}, err
+	}
+	for _, h := range all {
+		if h.Name == name {
+			return h, nil
+		}
+	}
+	return HandlerStatus{}, &domain.Error{
+		Kind: domain.NotFound, Code: "HANDLER_NOT_FOUND", Field: "name", Message: fmt.Sprintf("there is no handler set %q", name),
+	}
+}

@@ -1,0 +1,290 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/leat-dev/leat/adapters/httpapi"
+	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/domain"
+)
+
+const wholeEvent = `{
+	"eventType": "user.created", "source": "user-service", "id": "evt-123456", "timestamp": "2023-05-20T13:45:30Z",
+	"subject": "usr-1", "partitionKey": "usr", "schemaVersion": 2,
+	"data": {"userId": "usr-789012", "name": "Jane \u00e9"},
+	"metadata": {"correlationId": "corr-123456"}
+}`
+
+func TestPublish(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	w := b.call(t, "POST", "/v1/events", wholeEvent,
+		"X-Correlation-Id", "corr-of-header", "Leat-Tenant", "acme", "Leat-Actor", "Ann É",
+		"traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	require.Equal(t, http.StatusAccepted, w.Code, "body: %s", w.Body)
+	require.JSONEq(t, `{"status":"accepted","eventId":"evt-1","timestamp":"2025-05-20T12:00:00Z","receipt":"rcpt-1"}`, w.Body.String())
+	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+	require.Equal(t, "corr-of-header", w.Header().Get("X-Correlation-Id"))
+
+	require.Equal(t, []event.Raw{{
+		Type: "user.created", SchemaVersion: 2, Data: []byte(`{"userId": "usr-789012", "name": "Jane \u00e9"}`),
+		ID: "evt-123456", Subject: "usr-1", PartitionKey: "usr", Source: "user-service",
+		Time: time.Date(2023, 5, 20, 13, 45, 30, 0, time.UTC), CorrelationID: "corr-123456",
+		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+	}}, b.pub.raws)
+	require.Equal(t, []event.Origin{{Tenant: "acme", Actor: "Ann É", CorrelationID: "corr-of-header"}}, b.pub.origins)
+}
+
+func TestPublishNeedsLittle(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	w := b.call(t, "POST", "/v1/events", `{"eventType":"a.b","source":"s","data":{}}`, "Content-Type", "application/json; charset=UTF-8")
+	require.Equal(t, http.StatusAccepted, w.Code, "body: %s", w.Body)
+	require.Equal(t, []event.Raw{{Type: "a.b", Source: "s", Data: []byte(`{}`)}}, b.pub.raws)
+	require.Equal(t, []event.Origin{{Tenant: "dev", Actor: "dev"}}, b.pub.origins)
+}
+
+func TestPublishRefusesBodies(t *testing.T) {
+	t.Parallel()
+	const ok = `"eventType":"a.b","source":"s","data":{}`
+	tests := []struct {
+		name, body string
+		status     int
+		code       string
+		field      string
+	}{
+		{"nothing", ` `, 400, "INVALID_JSON", ""},
+		{"cut off", `{"eventType":"a.b"`, 400, "INVALID_JSON", ""},
+		{"no JSON", `eventType=a.b`, 400, "INVALID_JSON", ""},
+		{"an array", `[]`, 400, "INVALID_JSON", ""},
+		{"a comma too many", `{` + ok + `,}`, 400, "INVALID_JSON", ""},
+		{"no UTF-8", "{" + ok + `,"subject":"` + "\xff" + `"}`, 400, "INVALID_JSON", ""},
+		{"something after the end", `{` + ok + `} {}`, 400, "INVALID_JSON", ""},
+		{"a key twice", `{` + ok + `,"source":"t"}`, 400, "INVALID_JSON", "source"},
+		{"a key twice, once escaped", `{` + ok + `,"\u0073ource":"t"}`, 400, "INVALID_JSON", "source"},
+		{"a key of the metadata twice", `{` + ok + `,"metadata":{"correlationId":"1","correlationId":"2"}}`, 400, "INVALID_JSON", "metadata.correlationId"},
+		{"an unknown key", `{` + ok + `,"tenant":"acme"}`, 422, "UNKNOWN_FIELD", "tenant"},
+		{"a key in another case", `{` + ok + `,"Source":"t"}`, 422, "UNKNOWN_FIELD", "Source"},
+		{"an unknown key of the metadata", `{` + ok + `,"metadata":{"tenant":"acme"}}`, 422, "UNKNOWN_FIELD", "metadata.tenant"},
+		{"metadata that is no object", `{` + ok + `,"metadata":[]}`, 422, "INVALID_FIELD", "metadata"},
+		{"an id that is no string", `{` + ok + `,"id":7}`, 422, "INVALID_FIELD", "id"},
+		{"a subject that is null", `{` + ok + `,"subject":null}`, 422, "INVALID_FIELD", "subject"},
+		{"a time that is none", `{` + ok + `,"timestamp":"yesterday"}`, 422, "INVALID_FIELD", "timestamp"},
+		{"a version that is none", `{` + ok + `,"schemaVersion":1.5}`, 422, "INVALID_FIELD", "schemaVersion"},
+		{"a version below 1", `{` + ok + `,"schemaVersion":0}`, 422, "INVALID_FIELD", "schemaVersion"},
+		{"no type", `{"source":"s","data":{}}`, 422, "FIELD_REQUIRED", "eventType"},
+		{"no source", `{"eventType":"a.b","data":{}}`, 422, "FIELD_REQUIRED", "source"},
+		{"no data", `{"eventType":"a.b","source":"s"}`, 422, "FIELD_REQUIRED", "data"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup()
+			body := errorOf(t, b.call(t, "POST", "/v1/events", test.body), test.status, test.code)
+			if test.field == "" {
+				require.Nil(t, body.Details)
+			} else {
+				require.NotNil(t, body.Details)
+				require.Equal(t, test.field, body.Details.Field)
+				require.NotEmpty(t, body.Details.Error)
+			}
+			require.Empty(t, b.pub.raws, "nothing is published")
+		})
+	}
+}
+
+func TestPublishNamesEveryFault(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	body := errorOf(t, b.call(t, "POST", "/v1/events", `{"source":7,"colour":"red","data":{}}`), 422, "INVALID_FIELD")
+	require.Equal(t, []httpapi.FieldFailed{
+		{Field: "source", Error: "must be a string"},
+		{Field: "colour", Error: "is not a field of an event"},
+		{Field: "eventType", Error: "is required"},
+	}, body.Details.Errors)
+	require.Equal(t, "source", body.Details.Field)
+}
+
+func TestPublishRefusesMediaTypes(t *testing.T) {
+	t.Parallel()
+	for _, headers := range [][]string{
+		{"Content-Type", "text/plain"},
+		{"Content-Type", "application/x-www-form-urlencoded"},
+		{"Content-Type", "application/json; charset=latin1"},
+		{"Content-Type", ""},
+		{"Content-Encoding", "gzip"},
+	} {
+		b := setup()
+		errorOf(t, b.call(t, "POST", "/v1/events", wholeEvent, headers...), 415, "UNSUPPORTED_MEDIA_TYPE")
+		require.Empty(t, b.pub.raws)
+	}
+}
+
+func TestPublishBoundsTheBody(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	b.cfg.MaxBody = 100
+	pad := func(n int) string {
+		start := `{"eventType":"a.b","source":"s","data":{"x":"`
+		return start + strings.Repeat("x", n-len(start)-3) + `"}}`
+	}
+	require.Equal(t, http.StatusAccepted, b.call(t, "POST", "/v1/events", pad(100)).Code)
+	body := errorOf(t, b.call(t, "POST", "/v1/events", pad(101)), 413, "BODY_TOO_LARGE")
+	require.Contains(t, body.Message, "100")
+	require.Len(t, b.pub.raws, 1)
+}
+
+func TestPublishErrors(t *testing.T) {
+	t.Parallel()
+	fields := &event.FieldErrors{Fields: []event.FieldError{
+		{Field: "data.email", Reason: "is not a valid email"}, {Field: "data.name", Reason: "is missing"},
+	}}
+	tests := []struct {
+		name    string
+		err     error
+		status  int
+		code    string
+		message string
+		details *httpapi.ErrorDetails
+		logged  string
+	}{
+		{
+			name: "one field", status: 422, code: "SCHEMA_VALIDATION_ERROR", message: "does not match",
+			err: &domain.Error{
+				Kind: domain.Invalid, Code: "SCHEMA_VALIDATION_ERROR", Field: "data.email", Message: "does not match",
+				Err: &event.FieldErrors{Fields: fields.Fields[:1]},
+			},
+			details: &httpapi.ErrorDetails{Field: "data.email", Error: "is not a valid email"},
+		},
+		{
+			name: "several fields", status: 422, code: "SCHEMA_VALIDATION_ERROR", message: "does not match",
+			err: &domain.Error{Kind: domain.Invalid, Code: "SCHEMA_VALIDATION_ERROR", Field: "data.email", Message: "does not match", Err: fields},
+			details: &httpapi.ErrorDetails{Field: "data.email", Error: "is not a valid email", Errors: []httpapi.FieldFailed{
+				{Field: "data.email", Error: "is not a valid email"}, {Field: "data.name", Error: "is missing"},
+			}},
+		},
+		{
+			name: "joined errors", status: 422, code: "ATTRIBUTE_TOO_LONG", message: "is too long",
+			err: errors.Join(
+				&domain.Error{Kind: domain.Invalid, Code: "ATTRIBUTE_TOO_LONG", Field: "id", Message: "is too long"},
+				&domain.Error{Kind: domain.Invalid, Code: "INVALID_ATTRIBUTE", Field: "source", Message: "must be valid UTF-8"},
+			),
+			details: &httpapi.ErrorDetails{Field: "id", Error: "is too long", Errors: []httpapi.FieldFailed{
+				{Field: "id", Error: "is too long"}, {Field: "source", Error: "must be valid UTF-8"},
+			}},
+		},
+		{
+			name: "data that is no JSON", status: 400, code: "INVALID_JSON", message: "twice",
+			err:     &domain.Error{Kind: domain.Invalid, Code: "INVALID_JSON", Field: "data", Message: "twice"},
+			details: &httpapi.ErrorDetails{Field: "data", Error: "twice"},
+		},
+		{
+			name: "not found", err: domain.Errorf(domain.NotFound, "GONE", "is gone"), status: 404, code: "GONE", message: "is gone",
+		},
+		{
+			name: "conflict", err: domain.Errorf(domain.Conflict, "CAUSATION_TOO_DEEP", "a circle"), status: 409, code: "CAUSATION_TOO_DEEP", message: "a circle",
+		},
+		{
+			name: "forbidden", err: domain.Errorf(domain.Forbidden, "NOT_YOURS", "no"), status: 403, code: "NOT_YOURS", message: "no",
+		},
+		{
+			name: "too large", err: domain.Errorf(domain.TooLarge, "EVENT_TOO_LARGE", "too large").InField("data"), status: 413, code: "EVENT_TOO_LARGE",
+			message: "too large", details: &httpapi.ErrorDetails{Field: "data", Error: "too large"},
+		},
+		{
+			name: "unavailable", err: domain.Errorf(domain.Unavailable, "STORE_UNAVAILABLE", "try later"), status: 503, code: "STORE_UNAVAILABLE",
+			message: "try later", logged: "try later",
+		},
+		{
+			name: "internal", err: domain.Errorf(domain.Internal, "SECRET_CODE", "secret message"), status: 500, code: "INTERNAL_ERROR",
+			message: "something went wrong inside the server; its log says more under the traceId", logged: "secret message",
+		},
+		{
+			name: "any other", err: errors.New("secret disk is full"), status: 500, code: "INTERNAL_ERROR",
+			message: "something went wrong inside the server; its log says more under the traceId", logged: "secret disk is full",
+		},
+		{
+			name: "one that is meant for callers beside one that is not", status: 500, code: "INTERNAL_ERROR",
+			err:     errors.Join(domain.Errorf(domain.Conflict, "FASTER", "was faster"), errors.New("secret rollback")),
+			message: "something went wrong inside the server; its log says more under the traceId", logged: "secret rollback",
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup()
+			b.pub.answer = func(event.Raw) ([]eventlog.Receipt, error) { return nil, test.err }
+			w := b.call(t, "POST", "/v1/events", wholeEvent)
+			body := errorOf(t, w, test.status, test.code)
+			require.Equal(t, test.message, body.Message)
+			require.Equal(t, test.details, body.Details)
+			if test.logged != "" {
+				require.Contains(t, b.log.String(), test.logged)
+				require.Contains(t, b.log.String(), `"traceId":"`+body.TraceID+`"`)
+			}
+			if test.status == 500 {
+				require.NotContains(t, strings.ToLower(w.Body.String()), "secret")
+			}
+		})
+	}
+}
+
+func TestTraceIDIsTheCallers(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	w := b.call(t, "POST", "/v1/events", `{}`, "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	require.Equal(t, "0af7651916cd43dd8448eb211c80319c", errorOf(t, w, 422, "FIELD_REQUIRED").TraceID)
+}
+
+// FuzzPublish holds that any body gets an answer of the two shapes, and that what is accepted is
+// what any other JSON parser would have read.
+func FuzzPublish(f *testing.F) {
+	f.Add([]byte(wholeEvent))
+	f.Add([]byte(`{"eventType":"a.b","source":"s","data":{}}`))
+	f.Add([]byte(`{"eventType":"a.b","source":"s","data":{"a":[1,{"b":null}]},"metadata":{}} x`))
+	f.Add([]byte(`{"eventType":"a.b","eventType":"c.d","metadata":{"correlationId":7}}`))
+	f.Add([]byte("{\"eventType\":\"\\ud800\",\"source\":\"\xff\",\"schemaVersion\":1e2}"))
+	f.Add([]byte(`[[[[`))
+	b := setup()
+	server := b.server(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		b.pub.raws = nil
+		r := httptest.NewRequest("POST", "/v1/events", bytes.NewReader(body))
+		r.Host = "127.0.0.1"
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		server.Handler().ServeHTTP(w, r)
+		if w.Code != http.StatusAccepted {
+			require.Contains(t, []int{400, 413, 422}, w.Code)
+			require.Empty(t, b.pub.raws)
+			var answer httpapi.ErrorBody
+			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &answer))
+			require.Equal(t, "error", answer.Status)
+			require.NotEmpty(t, answer.ErrorCode)
+			return
+		}
+		require.Len(t, b.pub.raws, 1)
+		var other map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal(body, &other))
+		raw := b.pub.raws[0]
+		require.True(t, json.Valid(raw.Data))
+		require.Equal(t, string(other["data"]), string(raw.Data))
+		for key, got := range map[string]string{"eventType": raw.Type, "source": raw.Source, "id": raw.ID, "subject": raw.Subject} {
+			var want string
+			if other[key] != nil {
+				require.NoError(t, json.Unmarshal(other[key], &want))
+			}
+			require.Equal(t, want, got, key)
+		}
+	})
+}

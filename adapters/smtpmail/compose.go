@@ -1,0 +1,72 @@
+package smtpmail
+
+import (
+	"bytes"
+	"fmt"
+	"net/mail"
+	"strings"
+	"time"
+
+	gomail "github.com/wneessen/go-mail"
+
+	"github.com/leat-dev/leat/handlers/email"
+)
+
+// composed is a mail ready for the wire.
+type composed struct {
+	from, to string // bare addresses
+	content  []byte
+	ascii    bool // both addresses are
+}
+
+// compose checks what goes into headers and writes the mail. Its errors are about the mail itself.
+func compose(m email.Message, defaultFrom string, now time.Time) (composed, error) {
+	if m.From == "" {
+		m.From = defaultFrom
+	}
+	from, err := parseAddress(m.From)
+	if err != nil {
+		return composed{}, fmt.Errorf("sender: %w", err)
+	}
+	to, err := parseAddress(m.To.Address)
+	if err != nil {
+		return composed{}, fmt.Errorf("recipient: %w", err)
+	}
+	if to.Address != m.To.Address {
+		return composed{}, fmt.Errorf("recipient: %q is not a bare mail address", m.To.Address)
+	}
+	for what, value := range map[string]string{"recipient's name": m.To.Name, "subject": m.Subject} {
+		if strings.ContainsFunc(value, isControl) {
+			return composed{}, fmt.Errorf("the %s %q holds control characters", what, value)
+		}
+	}
+	if strings.ContainsFunc(m.ID, func(c rune) bool { return c <= 0x20 || c >= 0x7f || c == '<' || c == '>' }) {
+		return composed{}, fmt.Errorf("%q is no Message-ID", m.ID)
+	}
+
+	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
+	msg.FromMailAddress(from)
+	msg.ToMailAddress(&mail.Address{Name: m.To.Name, Address: to.Address})
+	msg.Subject(m.Subject)
+	msg.SetDateWithValue(now)
+	if m.ID != "" {
+		msg.SetMessageIDWithValue(m.ID)
+	}
+	// Out-of-office programs must not answer.
+	msg.SetGenHeader("Auto-Submitted", "auto-generated")
+	msg.SetBodyString(gomail.TypeTextPlain, m.Text)
+	if m.HTML != "" {
+		msg.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
+	}
+	var content bytes.Buffer
+	if _, err := msg.WriteTo(&content); err != nil {
+		return composed{}, fmt.Errorf("compose: %w", err)
+	}
+	return composed{
+		from: from.Address, to: to.Address, content: content.Bytes(), ascii: isASCII(from.Address) && isASCII(to.Address),
+	}, nil
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return c >= 0x80 })
+}

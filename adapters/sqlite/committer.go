@@ -1,0 +1,275 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	maxBatch  = 256                    // how many callers share a commit at most
+	gatherMin = 8                      // with so many, others are likely to come: those of the commit before
+	gatherFor = 300 * time.Microsecond // how long to wait for them
+	queueSize = 1024                   // how many callers wait in order; more wait for room
+)
+
+// committer runs the functions of many callers in shared transactions. Its goroutine, started by
+// newCommitter and ended by close, owns the writer.
+type committer struct {
+	db    *DB
+	w     *writer
+	queue chan *request
+	ended chan struct{} // the goroutine is gone
+
+	mu     sync.RWMutex // held for reading while something is being put into the queue
+	closed bool
+
+	// What follows belongs to the goroutine. It is here and not on its stack because a function of
+	// a caller may end the goroutine (runtime.Goexit); another one then goes on with the batch.
+	batch    []*request // applied, not committed
+	running  bool       // a transaction is open
+	before   int        // how many shared the last commit
+	finished bool
+}
+
+// request is one caller's function on its way.
+type request struct {
+	ctx   context.Context
+	fn    func(t *tx) error
+	alone func() error // instead of fn: runs between transactions
+	state atomic.Int32
+	done  chan struct{} // closed when the outcome is known
+
+	// The outcome.
+	err      error
+	panicked any
+	panicky  bool
+	exited   bool // fn called runtime.Goexit
+	touched  []string
+}
+
+const (
+	queued int32 = iota
+	taken
+	abandoned
+)
+
+func newCommitter(db *DB, w *writer) *committer {
+	c := &committer{db: db, w: w, queue: make(chan *request, queueSize), ended: make(chan struct{})}
+	go c.run()
+	return c
+}
+
+// close lets what is in the queue finish, and then ends the goroutine.
+func (c *committer) close() {
+	c.mu.Lock()
+	if !c.closed {
+		c.closed = true
+		close(c.queue)
+	}
+	c.mu.Unlock()
+	<-c.ended
+}
+
+// submit runs fn in a transaction and returns when that has ended.
+func (c *committer) submit(ctx context.Context, fn func(t *tx) error) error {
+	return c.await(&request{ctx: ctx, fn: fn, done: make(chan struct{})})
+}
+
+// exclusively runs fn while no transaction is open.
+func (c *committer) exclusively(ctx context.Context, fn func() error) error {
+	return c.await(&request{ctx: ctx, alone: fn, done: make(chan struct{})})
+}
+
+func (c *committer) await(r *request) error {
+	if err := c.enqueue(r); err != nil {
+		return err
+	}
+	select {
+	case <-r.done:
+	case <-r.ctx.Done():
+		if r.state.CompareAndSwap(queued, abandoned) {
+			return r.ctx.Err()
+		}
+		<-r.done
+	}
+	switch {
+	case r.panicky:
+		panic(r.panicked)
+	case r.exited:
+		runtime.Goexit()
+	}
+	return r.err
+}
+
+func (c *committer) enqueue(r *request) error {
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.closed {
+		return ErrClosed
+	}
+	select {
+	case c.queue <- r:
+		return nil
+	case <-r.ctx.Done():
+		return r.ctx.Err()
+	}
+}
+
+func (c *committer) run() {
+	defer func() {
+		if !c.finished {
+			go c.run()
+			return
+		}
+		close(c.ended)
+	}()
+	for {
+		if c.running {
+			c.gather()
+			c.finish()
+			continue
+		}
+		r, ok := <-c.queue
+		if !ok {
+			c.finished = true
+			return
+		}
+		c.take(r)
+	}
+}
+
+// gather runs what waits in the queue, until there is nothing more or the batch is full. With some
+// callers in the batch, and fewer than in the one before, it waits a little for the others: they have just
+// been told and are likely to come again.
+func (c *committer) gather() {
+	var company <-chan time.Time
+	for !c.w.gone && len(c.batch) < maxBatch {
+		select {
+		case r, ok := <-c.queue:
+			if !ok {
+				return
+			}
+			c.take(r)
+			continue
+		default:
+		}
+		if len(c.batch) < gatherMin || len(c.batch) >= c.before {
+			return
+		}
+		if company == nil {
+			timer := time.NewTimer(gatherFor)
+			defer timer.Stop()
+			company = timer.C
+		}
+		select {
+		case r, ok := <-c.queue:
+			if !ok {
+				return
+			}
+			c.take(r)
+		case <-company:
+			return
+		}
+	}
+}
+
+// take runs one request, in the open transaction or a new one.
+func (c *committer) take(r *request) {
+	if !r.state.CompareAndSwap(queued, taken) {
+		return // its caller is gone
+	}
+	if err := r.ctx.Err(); err != nil {
+		r.end(err)
+		return
+	}
+	if r.alone != nil {
+		if c.running {
+			c.finish()
+		}
+		defer r.settle()
+		r.guard(r.alone)
+		return
+	}
+	if !c.running {
+		if err := c.w.begin(); err != nil {
+			r.end(lost(err))
+			return
+		}
+		c.running = true
+	}
+	c.apply(r)
+}
+
+// apply runs a request's function under its savepoint. One that succeeds joins the batch; one
+// that does not has left nothing behind, and its caller is told at once.
+func (c *committer) apply(r *request) {
+	t := &tx{db: c.db, w: c.w}
+	joined := false
+	defer func() {
+		t.ended.Store(true)
+		if joined {
+			return
+		}
+		r.settle()
+	}()
+	r.guard(func() error { return t.nested(func() error { return r.fn(t) }) })
+	if c.w.gone && !r.panicky {
+		r.err = lost(cmp.Or(r.err, errLost))
+	}
+	if r.err == nil && !r.panicky {
+		r.touched = t.touched
+		c.batch = append(c.batch, r)
+		joined = true
+	}
+}
+
+// guard runs fn and notes how it ended.
+func (r *request) guard(fn func() error) {
+	r.exited = true
+	defer func() {
+		if p := recover(); p != nil {
+			r.panicked, r.panicky, r.exited = p, true, false
+		}
+	}()
+	r.err = fn()
+	r.exited = false
+}
+
+// finish commits the batch and tells its callers.
+func (c *committer) finish() {
+	batch := c.batch
+	c.batch, c.running, c.before = nil, false, len(batch)
+	var err error
+	if len(batch) == 0 || c.w.gone {
+		if c.w.gone {
+			err = lost(errLost)
+		}
+		c.w.rollback()
+	} else if err = c.w.commit(); err != nil {
+		err = lost(err)
+	}
+	if err != nil {
+		c.db.logger.Error("the store lost a transaction", "error", err, "callers", len(batch))
+	} else if len(batch) > 0 {
+		c.db.topics.committed(batch)
+	}
+	for i, r := range batch {
+		r.end(err)
+		batch[i] = nil
+	}
+	c.batch = batch[:0]
+}
+
+func (r *request) end(err error) {
+	r.err = err
+	r.settle()
+}
+
+func (r *request) settle() { close(r.done) }

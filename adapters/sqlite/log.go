@@ -1,0 +1,176 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/base32"
+	"encoding/json"
+	"errors"
+
+	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/eventlog"
+)
+
+var _ eventlog.Log = (*DB)(nil)
+
+// Append implements eventlog.Appender. The position is given here; Recorded is the clock's time,
+// cut to microseconds.
+func (db *DB) Append(ctx context.Context, events []event.Envelope) ([]eventlog.Receipt, error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	receipts := make([]eventlog.Receipt, len(events))
+	err := db.write(ctx, func(t *tx) error {
+		now := db.now()
+		for i := range events {
+			r, err := db.insert(t, &events[i], now)
+			if err != nil {
+				return doing("append to the log", err)
+			}
+			receipts[i] = r
+			if !r.Duplicate {
+				t.touch(TopicLog)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return receipts, nil
+}
+
+func (db *DB) insert(t *tx, e *event.Envelope, now int64) (eventlog.Receipt, error) {
+	data := e.Data
+	if data == nil {
+		data = []byte{}
+	}
+	res, err := t.w.exec(db.q.insertEvent, event.SlotOf(e.Tenant, e.PartitionKey), e.ID, e.Source, e.Tenant, e.Type, e.SchemaVersion,
+		string(e.Kind), string(e.Severity), e.Subject, e.Actor, micros(e.Time), e.PartitionKey, e.CorrelationID, e.CausationID,
+		e.Depth, e.TraceParent, now, data)
+	if err != nil {
+		return eventlog.Receipt{}, err
+	}
+	r := eventlog.Receipt{EventID: e.ID, Receipt: receipt(e.Tenant, e.Source, e.ID)}
+	if n, err := res.RowsAffected(); err != nil {
+		return r, err
+	} else if n == 0 {
+		r.Duplicate = true
+		if err := t.w.row(db.q.findFirst, []any{e.ID, e.Source, e.Tenant}, &now); err != nil {
+			return r, err
+		}
+	}
+	r.Recorded = fromMicros(now)
+	return r, nil
+}
+
+var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// receipt names an acceptance: the same for the same tenant, source and id, on every store.
+func receipt(tenant, source, id string) string {
+	sum := sha256.Sum256([]byte(tenant + "\x00" + source + "\x00" + id))
+	return "rcpt_" + lowerBase32.EncodeToString(sum[:10])
+}
+
+// Read implements eventlog.Reader.
+func (db *DB) Read(ctx context.Context, after int64, slots eventlog.SlotSet, limit int) ([]event.Envelope, int64, error) {
+	q := db.Querier(ctx)
+	// The head comes first: what is appended afterwards lies beyond what this answer speaks of.
+	head, err := db.head(ctx, q)
+	if err != nil {
+		return nil, 0, err
+	}
+	if head <= after || limit <= 0 {
+		return nil, after, nil
+	}
+	var rows *sql.Rows
+	if slots == 0 || slots == ^eventlog.SlotSet(0) {
+		rows, err = q.QueryContext(ctx, db.q.readAll, after, head, limit)
+	} else {
+		rows, err = q.QueryContext(ctx, db.q.readSlots, after, head, int64(slots), limit)
+	}
+	if err != nil {
+		return nil, 0, doing("read the log", err)
+	}
+	events, err := collect(rows, min(limit, 256), nil)
+	if err != nil {
+		return nil, 0, doing("read the log", err)
+	}
+	if len(events) == limit {
+		return events, events[limit-1].Position, nil
+	}
+	return events, head, nil
+}
+
+func (db *DB) head(ctx context.Context, q Querier) (int64, error) {
+	var head int64
+	err := q.QueryRowContext(ctx, db.q.head).Scan(&head)
+	return head, doing("read the head of the log", err)
+}
+
+// At implements eventlog.Reader; the events come by position.
+func (db *DB) At(ctx context.Context, positions ...int64) ([]event.Envelope, error) {
+	if len(positions) == 0 {
+		return nil, nil
+	}
+	list, err := json.Marshal(positions)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := db.Querier(ctx).QueryContext(ctx, db.q.at, string(list))
+	if err != nil {
+		return nil, doing("read events of the log", err)
+	}
+	events, err := collect(rows, len(positions), nil)
+	return events, doing("read events of the log", err)
+}
+
+// Bounds implements eventlog.Reader. From first on everything is kept; before it only what some set
+// still has parked or as an undecided dead letter. When pruning has emptied the log, last is the
+// last position that was given and first the one after it.
+func (db *DB) Bounds(ctx context.Context) (first, last int64, err error) {
+	q := db.Querier(ctx)
+	if err := q.QueryRowContext(ctx, db.q.first).Scan(&first); err != nil {
+		return 0, 0, doing("read the bounds of the log", err)
+	}
+	if last, err = db.head(ctx, q); err != nil || last == 0 {
+		return 0, 0, err
+	}
+	return first, last, nil
+}
+
+// collect reads rows of the log to their end, or until keep says enough. keep (nil: everything)
+// tells whether an event is wanted and whether to go on.
+func collect(rows *sql.Rows, size int, keep func(e *event.Envelope, have int) (wanted, goOn bool)) (_ []event.Envelope, err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	events := make([]event.Envelope, 0, size)
+	for rows.Next() {
+		var e event.Envelope
+		if err := scan(rows, &e); err != nil {
+			return nil, err
+		}
+		wanted, goOn := true, true
+		if keep != nil {
+			wanted, goOn = keep(&e, len(events))
+		}
+		if wanted {
+			events = append(events, e)
+		}
+		if !goOn {
+			return events, nil
+		}
+	}
+	return events, rows.Err()
+}
+
+func scan(rows *sql.Rows, e *event.Envelope) error {
+	var happened, recorded int64
+	if err := rows.Scan(&e.Position, &e.Slot, &e.ID, &e.Source, &e.Tenant, &e.Type, &e.SchemaVersion, &e.Kind, &e.Severity,
+		&e.Subject, &e.Actor, &happened, &e.PartitionKey, &e.CorrelationID, &e.CausationID, &e.Depth, &e.TraceParent,
+		&recorded, &e.Data); err != nil {
+		return err
+	}
+	e.Time, e.Recorded = fromMicros(happened), fromMicros(recorded)
+	return nil
+}

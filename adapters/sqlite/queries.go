@@ -1,0 +1,110 @@
+package sqlite
+
+import "strings"
+
+// columns of the log in the order in which scan reads them.
+const columns = `position, slot, id, source, tenant, type, schema_version, kind, severity, subject, actor, time,
+	partition_key, correlation_id, causation_id, depth, trace_parent, recorded, data`
+
+// queries holds the statements with the table prefix in place.
+type queries struct {
+	// The log.
+	insertEvent, findFirst, head, first, readAll, readSlots, at, find string
+	minimumCursor, prunable, pruneEvents, prunedThrough               string
+
+	// Handler sets and their lanes.
+	setExists, insertSet, updateSet, insertCursors, setPaused      string
+	sets, cursors, parkedCounts, deliveries, backlog               string
+	lane, takeLane, renewLane, releaseLane, noteInHand             string
+	fence, expireLeases, moveCursor, park, unpark, parked, redrive string
+	deleteSet                                                      []string
+
+	// Dead letters.
+	letter, deleteLetter, insertLetter, handledLetter, decideLetter, countLetters string
+}
+
+func newQueries(prefix string) queries {
+	in := func(query string) string { return strings.ReplaceAll(query, defaultPrefix, prefix) }
+	return queries{
+		insertEvent: in(`INSERT INTO leat_log (slot, id, source, tenant, type, schema_version, kind, severity, subject, actor, time,
+			partition_key, correlation_id, causation_id, depth, trace_parent, recorded, data)
+			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id, source, tenant) DO NOTHING`),
+		findFirst: in(`SELECT recorded FROM leat_log WHERE id = ? AND source = ? AND tenant = ?`),
+		// AUTOINCREMENT remembers the highest position also when the log is empty.
+		head:      in(`SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'leat_log'), 0)`),
+		first:     in(`SELECT coalesce((SELECT min(position) FROM leat_log WHERE position > pruned_through), pruned_through + 1) FROM leat_log_state`),
+		readAll:   in(`SELECT ` + columns + ` FROM leat_log WHERE position > ? AND position <= ? ORDER BY position LIMIT ?`),
+		readSlots: in(`SELECT ` + columns + ` FROM leat_log WHERE position > ? AND position <= ? AND (? >> slot) & 1 ORDER BY position LIMIT ?`),
+		at:        in(`SELECT ` + columns + ` FROM leat_log WHERE position IN (SELECT value FROM json_each(?)) ORDER BY position`),
+		find:      in(`SELECT ` + columns + ` FROM leat_log WHERE id = ? AND tenant = ? ORDER BY position DESC LIMIT 1`),
+
+		minimumCursor: in(`SELECT slot, min(position) FROM leat_cursors GROUP BY slot`),
+		prunable: in(`SELECT position, slot FROM leat_log WHERE recorded < ?
+			AND NOT EXISTS (SELECT 1 FROM leat_parked p WHERE p.position = leat_log.position)
+			AND NOT EXISTS (SELECT 1 FROM leat_dead_letters d WHERE d.position = leat_log.position AND d.state <> 'discarded')
+			ORDER BY position`),
+		pruneEvents: in(`DELETE FROM leat_log WHERE position IN (SELECT value FROM json_each(?))
+			AND NOT EXISTS (SELECT 1 FROM leat_parked p WHERE p.position = leat_log.position)
+			AND NOT EXISTS (SELECT 1 FROM leat_dead_letters d WHERE d.position = leat_log.position AND d.state <> 'discarded')`),
+		prunedThrough: in(`UPDATE leat_log_state SET pruned_through = max(pruned_through, ?)`),
+
+		setExists: in(`SELECT count(*) FROM leat_sets WHERE name = ?`),
+		insertSet: in(`INSERT INTO leat_sets (name, types, paused, begins, registered) VALUES (?, ?, 0, ?, ?)`),
+		updateSet: in(`UPDATE leat_sets SET types = ? WHERE name = ?`),
+		insertCursors: in(`INSERT INTO leat_cursors (set_name, slot, position)
+			WITH RECURSIVE slots (slot) AS (VALUES (0) UNION ALL SELECT slot + 1 FROM slots WHERE slot + 1 < ?)
+			SELECT ?, slot, ? FROM slots`),
+		deleteSet: []string{
+			in(`DELETE FROM leat_parked WHERE set_name = ?`),
+			in(`DELETE FROM leat_cursors WHERE set_name = ?`),
+			in(`DELETE FROM leat_lanes WHERE set_name = ?`),
+			in(`DELETE FROM leat_sets WHERE name = ?`),
+		},
+		sets:         in(`SELECT name, types, paused FROM leat_sets`),
+		cursors:      in(`SELECT set_name, slot, position FROM leat_cursors`),
+		parkedCounts: in(`SELECT set_name, count(*) FILTER (WHERE state <> 'redrive'), count(*) FILTER (WHERE state = 'redrive') FROM leat_parked GROUP BY set_name`),
+		setPaused:    in(`UPDATE leat_sets SET paused = ? WHERE name = ?`),
+
+		lane: in(`SELECT owner, fence, expires, in_hand, attempts, released FROM leat_lanes WHERE set_name = ? AND lane = ?`),
+		takeLane: in(`INSERT INTO leat_lanes (set_name, lane, owner, fence, expires, in_hand, attempts, released) VALUES (?, ?, ?, ?, ?, 0, 0, 0)
+			ON CONFLICT (set_name, lane) DO UPDATE SET owner = excluded.owner, fence = excluded.fence, expires = excluded.expires, released = 0`),
+		renewLane:    in(`UPDATE leat_lanes SET expires = ? WHERE set_name = ? AND lane = ? AND fence = ? AND released = 0`),
+		releaseLane:  in(`UPDATE leat_lanes SET released = 1, in_hand = 0, attempts = 0 WHERE set_name = ? AND lane = ? AND fence = ? AND released = 0`),
+		noteInHand:   in(`UPDATE leat_lanes SET in_hand = ?, attempts = ? WHERE set_name = ? AND lane = ?`),
+		fence:        in(`SELECT fence FROM leat_lanes WHERE set_name = ? AND lane = ? AND released = 0`),
+		expireLeases: in(`UPDATE leat_lanes SET expires = 0 WHERE released = 0`),
+
+		moveCursor: in(`UPDATE leat_cursors SET position = ?1 WHERE set_name = ?2 AND slot = ?3 AND position < ?1`),
+		park: in(`INSERT INTO leat_parked (set_name, position, slot, tenant, partition_key, state, attempts, due, reason) VALUES (?,?,?,?,?,?,?,?,?)
+			ON CONFLICT (set_name, position) DO UPDATE SET state = CASE leat_parked.state WHEN 'redrive' THEN 'redrive' ELSE excluded.state END,
+			attempts = excluded.attempts, due = excluded.due, reason = excluded.reason`),
+		unpark: in(`DELETE FROM leat_parked WHERE set_name = ? AND position = ? RETURNING state`),
+		parked: in(`SELECT position, slot, tenant, partition_key, state, attempts, due, reason FROM leat_parked
+			WHERE set_name = ? AND (? >> slot) & 1 ORDER BY position`),
+
+		deleteLetter: in(`DELETE FROM leat_dead_letters WHERE position = ? AND set_name = ?`),
+		insertLetter: in(`INSERT INTO leat_dead_letters (set_name, position, tenant, type, state, attempts, reason, failed, decided, actor, recorded, event)
+			VALUES (?, ?, ?, ?, 'open', ?, ?, ?, 0, '', ?, ?)`),
+		letter:       in(`SELECT seq, state, event FROM leat_dead_letters WHERE position = ? AND set_name = ? AND tenant = ?`),
+		decideLetter: in(`UPDATE leat_dead_letters SET state = ?, decided = ?, actor = ? WHERE seq = ?`),
+		redrive: in(`INSERT INTO leat_parked (set_name, position, slot, tenant, partition_key, state, attempts, due, reason)
+			VALUES (?, ?, ?, ?, ?, 'redrive', 0, ?, '')
+			ON CONFLICT (set_name, position) DO UPDATE SET state = 'redrive', attempts = 0, due = excluded.due`),
+		countLetters: in(`SELECT set_name, count(*) FROM leat_dead_letters WHERE state = 'open' GROUP BY set_name`),
+
+		deliveries: in(`SELECT s.name, s.types, s.begins, c.position,
+				coalesce(p.state, ''), coalesce(p.attempts, 0), coalesce(p.due, 0), coalesce(p.reason, ''),
+				coalesce(d.state, ''), coalesce(d.attempts, 0), coalesce(d.reason, '')
+			FROM leat_sets s JOIN leat_cursors c ON c.set_name = s.name
+			LEFT JOIN leat_parked p ON p.set_name = s.name AND p.position = ?1
+			LEFT JOIN leat_dead_letters d ON d.set_name = s.name AND d.position = ?1
+			WHERE c.slot = ?2`),
+		// CROSS JOIN keeps the order: one walk over the tail of the log for each set.
+		backlog: in(`SELECT s.name, (SELECT count(*) FROM leat_log l CROSS JOIN leat_cursors c ON c.set_name = s.name AND c.slot = l.slot
+				WHERE l.position > (SELECT min(position) FROM leat_cursors WHERE set_name = s.name)
+				AND l.position > c.position AND l.type IN (SELECT value FROM json_each(s.types)))
+			FROM leat_sets s`),
+
+		handledLetter: in(`DELETE FROM leat_dead_letters WHERE position = ? AND set_name = ? AND state = 'retrying'`),
+	}
+}

@@ -1,0 +1,68 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/leat-dev/leat/app/event"
+)
+
+// Bus carries sequenced events to handler sets. See the package comment for the contract.
+type Bus interface {
+	// Subscriber returns a subscriber for one handler set. Its Subscribe takes the set's name as
+	// the topic and may be called once; messages begin with what is published after it returned,
+	// or earlier. The subscriber's Close ends the subscription.
+	Subscriber(s Subscription) (message.Subscriber, error)
+	// Publish hands over events in the order of their positions.
+	Publish(ctx context.Context, entries []Entry) error
+	// Close ends all subscriptions and lets go of the transport.
+	Close() error
+}
+
+// Subscription says who subscribes.
+type Subscription struct {
+	Set           string
+	EveryInstance bool // each process gets every event, instead of sharing them
+}
+
+// Entry is an event on its way, with its place among the others.
+type Entry struct {
+	event.Envelope
+	Prev     int64 // position of the event before it in the log; 0 for the first
+	SlotPrev int64 // position of the event before it in its slot; 0 for the first
+}
+
+const (
+	metaPrev     = "leat-prev"
+	metaSlotPrev = "leat-slotprev"
+)
+
+// Encode returns a new message for the entry.
+func Encode(e Entry) *message.Message {
+	m := event.ToMessage(e.Envelope)
+	m.Metadata[metaPrev] = strconv.FormatInt(e.Prev, 10)
+	m.Metadata[metaSlotPrev] = strconv.FormatInt(e.SlotPrev, 10)
+	return m
+}
+
+// Decode reads an entry back; its error says what the message lacks.
+func Decode(m *message.Message) (Entry, error) {
+	envelope, err := event.FromMessage(m)
+	if err != nil {
+		return Entry{}, err
+	}
+	e := Entry{Envelope: envelope}
+	if e.Position < 1 {
+		return Entry{}, fmt.Errorf("message %s: %s is missing", m.UUID, event.MetaPosition)
+	}
+	if e.Prev, err = strconv.ParseInt(m.Metadata[metaPrev], 10, 64); err != nil {
+		return Entry{}, fmt.Errorf("message %s: read %s: %w", m.UUID, metaPrev, err)
+	}
+	if e.SlotPrev, err = strconv.ParseInt(m.Metadata[metaSlotPrev], 10, 64); err != nil {
+		return Entry{}, fmt.Errorf("message %s: read %s: %w", m.UUID, metaSlotPrev, err)
+	}
+	return e, nil
+}

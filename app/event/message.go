@@ -1,0 +1,118 @@
+package event
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/leat-dev/leat/domain"
+)
+
+// The names of the attributes in a message's metadata.
+const (
+	MetaSpecVersion     = "ce-specversion"
+	MetaID              = "ce-id"
+	MetaType            = "ce-type"
+	MetaSource          = "ce-source"
+	MetaTime            = "ce-time"
+	MetaSubject         = "ce-subject"
+	MetaDataContentType = "ce-datacontenttype"
+	MetaTenant          = "ce-tenantid"
+	MetaActor           = "ce-actor"
+	MetaCorrelation     = "ce-correlationid"
+	MetaCausation       = "ce-causationid"
+	MetaDepth           = "ce-causationdepth"
+	MetaPartitionKey    = "ce-partitionkey"
+	MetaSchemaVersion   = "ce-schemaversion"
+	MetaKind            = "ce-kind"
+	MetaSeverity        = "ce-severity"
+	MetaTraceParent     = "traceparent"
+	MetaPosition        = "leat-position"
+	MetaRecorded        = "leat-recorded"
+
+	metaWatermillCorrelation = "correlation_id" // what Watermill's own middleware reads
+)
+
+// ToMessage returns a new Watermill message: the payload is the event's data, the attributes are
+// metadata under their CloudEvents names. The payload is shared, the metadata is not.
+func ToMessage(e Envelope) *message.Message {
+	m := message.NewMessage(e.ID, e.Data)
+	m.Metadata = message.Metadata{
+		MetaSpecVersion:     "1.0",
+		MetaID:              e.ID,
+		MetaType:            e.Type,
+		MetaSource:          e.Source,
+		MetaTime:            e.Time.Format(time.RFC3339Nano),
+		MetaDataContentType: "application/json",
+		MetaTenant:          e.Tenant,
+		MetaSchemaVersion:   strconv.Itoa(e.SchemaVersion),
+		MetaKind:            string(e.Kind),
+	}
+	set := func(name, value string) {
+		if value != "" {
+			m.Metadata[name] = value
+		}
+	}
+	set(MetaSubject, e.Subject)
+	set(MetaActor, e.Actor)
+	set(MetaCorrelation, e.CorrelationID)
+	set(metaWatermillCorrelation, e.CorrelationID)
+	set(MetaCausation, e.CausationID)
+	set(MetaPartitionKey, e.PartitionKey)
+	set(MetaSeverity, string(e.Severity))
+	set(MetaTraceParent, e.TraceParent)
+	if e.Depth > 0 {
+		m.Metadata[MetaDepth] = strconv.Itoa(e.Depth)
+	}
+	if e.Position > 0 {
+		m.Metadata[MetaPosition] = strconv.FormatInt(e.Position, 10)
+		m.Metadata[MetaRecorded] = e.Recorded.Format(time.RFC3339Nano)
+	}
+	return m
+}
+
+// FromMessage reads the envelope that ToMessage wrote.
+func FromMessage(m *message.Message) (Envelope, error) {
+	e := Envelope{
+		ID:            m.Metadata[MetaID],
+		Type:          m.Metadata[MetaType],
+		Kind:          Kind(m.Metadata[MetaKind]),
+		Severity:      domain.Severity(m.Metadata[MetaSeverity]),
+		Source:        m.Metadata[MetaSource],
+		Subject:       m.Metadata[MetaSubject],
+		Tenant:        m.Metadata[MetaTenant],
+		Actor:         m.Metadata[MetaActor],
+		PartitionKey:  m.Metadata[MetaPartitionKey],
+		CorrelationID: m.Metadata[MetaCorrelation],
+		CausationID:   m.Metadata[MetaCausation],
+		TraceParent:   m.Metadata[MetaTraceParent],
+		Data:          m.Payload,
+	}
+	if got := m.Metadata[MetaSpecVersion]; got != "1.0" {
+		return Envelope{}, fmt.Errorf("message %s: %s is %q, want \"1.0\"", m.UUID, MetaSpecVersion, got)
+	}
+	var err error
+	if e.Time, err = time.Parse(time.RFC3339Nano, m.Metadata[MetaTime]); err != nil {
+		return Envelope{}, fmt.Errorf("message %s: read %s: %w", m.UUID, MetaTime, err)
+	}
+	if e.SchemaVersion, err = strconv.Atoi(m.Metadata[MetaSchemaVersion]); err != nil {
+		return Envelope{}, fmt.Errorf("message %s: read %s: %w", m.UUID, MetaSchemaVersion, err)
+	}
+	if depth := m.Metadata[MetaDepth]; depth != "" {
+		if e.Depth, err = strconv.Atoi(depth); err != nil {
+			return Envelope{}, fmt.Errorf("message %s: read %s: %w", m.UUID, MetaDepth, err)
+		}
+	}
+	if position := m.Metadata[MetaPosition]; position != "" {
+		if e.Position, err = strconv.ParseInt(position, 10, 64); err != nil {
+			return Envelope{}, fmt.Errorf("message %s: read %s: %w", m.UUID, MetaPosition, err)
+		}
+		if e.Recorded, err = time.Parse(time.RFC3339Nano, m.Metadata[MetaRecorded]); err != nil {
+			return Envelope{}, fmt.Errorf("message %s: read %s: %w", m.UUID, MetaRecorded, err)
+		}
+	}
+	e.Slot = SlotOf(e.Tenant, e.PartitionKey)
+	return e, nil
+}

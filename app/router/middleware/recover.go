@@ -1,0 +1,22 @@
+package middleware
+
+import (
+	"runtime/debug"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+)
+
+// Recover turns a panic of the handler into an error, so that it is retried and ends among the
+// dead letters as any other failure.
+func Recover() message.HandlerMiddleware {
+	return func(next message.HandlerFunc) message.HandlerFunc {
+		return func(m *message.Message) (out []*message.Message, err error) {
+			defer func() {
+				if value := recover(); value != nil {
+					out, err = nil, &PanicError{Value: value, Stack: debug.Stack()}
+				}
+			}()
+			return next(m)
+		}
+	}
+}

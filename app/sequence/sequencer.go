@@ -1,0 +1,123 @@
+// Package sequence hands what the log accepted over to the bus, in the order of positions. One
+// sequencer is active for a log. It is trusted with nothing but speed: what it fails to send, the
+// handler sets find in the log.
+package sequence
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+
+	"github.com/leat-dev/leat/app/bus"
+	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/eventlog"
+)
+
+// Config says how the log is followed. The zero value works.
+type Config struct {
+	// Poll is how often the log is looked at when no commit is announced. Default 1s.
+	Poll time.Duration
+	// Page is how many events are handed over at once. Default 512.
+	Page int
+}
+
+// Log is what the sequencer needs of the log.
+type Log interface {
+	eventlog.Reader
+	Appended() <-chan struct{}
+}
+
+// Publisher is what it needs of the bus.
+type Publisher interface {
+	Publish(ctx context.Context, entries []bus.Entry) error
+}
+
+// Sequencer follows the log and feeds the bus.
+type Sequencer struct {
+	cfg    Config
+	log    Log
+	bus    Publisher
+	clock  clockwork.Clock
+	logger *slog.Logger
+
+	at       atomic.Int64 // handed over through here
+	prev     int64
+	slotPrev [event.Slots]int64
+}
+
+// New returns a sequencer; it starts nothing.
+func New(cfg Config, log Log, b Publisher, clock clockwork.Clock, logger *slog.Logger) *Sequencer {
+	if cfg.Poll == 0 {
+		cfg.Poll = time.Second
+	}
+	if cfg.Page == 0 {
+		cfg.Page = 512
+	}
+	return &Sequencer{cfg: cfg, log: log, bus: b, clock: clock, logger: logger}
+}
+
+// Position is how far the bus was fed.
+func (s *Sequencer) Position() int64 { return s.at.Load() }
+
+// Run follows the log from its present end until ctx ends.
+func (s *Sequencer) Run(ctx context.Context) error {
+	_, last, err := s.log.Bounds(ctx)
+	if err != nil {
+		return fmt.Errorf("look at the end of the log: %w", err)
+	}
+	// What came before in a slot is not known yet. The end of the log is no less than that, so a
+	// lane that has not read so far sees a gap, and reads.
+	s.prev = last
+	for slot := range s.slotPrev {
+		s.slotPrev[slot] = last
+	}
+	s.at.Store(last)
+	timer := s.clock.NewTimer(s.cfg.Poll)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		appended := s.log.Appended()
+		more, err := s.step(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.logger.Warn("feed the bus", "after", s.at.Load(), "error", err)
+		}
+		if more && err == nil {
+			continue
+		}
+		if err != nil {
+			appended = nil // wait the full pause
+		}
+		timer.Reset(s.cfg.Poll)
+		select {
+		case <-ctx.Done():
+		case <-appended:
+		case <-timer.Chan():
+		}
+	}
+	return nil
+}
+
+// step hands over one page; more says that there may be another at once.
+func (s *Sequencer) step(ctx context.Context) (more bool, err error) {
+	events, through, err := s.log.Read(ctx, s.at.Load(), 0, s.cfg.Page)
+	if err != nil {
+		return false, err
+	}
+	if len(events) > 0 {
+		prev, slotPrev := s.prev, s.slotPrev
+		entries := make([]bus.Entry, len(events))
+		for i, e := range events {
+			entries[i] = bus.Entry{Envelope: e, Prev: prev, SlotPrev: slotPrev[e.Slot]}
+			prev, slotPrev[e.Slot] = e.Position, e.Position
+		}
+		if err := s.bus.Publish(ctx, entries); err != nil {
+			return false, err
+		}
+		s.prev, s.slotPrev = prev, slotPrev
+	}
+	s.at.Store(through)
+	return len(events) == s.cfg.Page, nil
+}

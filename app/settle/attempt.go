@@ -1,0 +1,91 @@
+package settle
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/leat-dev/leat/app/deadletter"
+	"github.com/leat-dev/leat/app/event"
+)
+
+// Outcome is what became of an attempt.
+type Outcome string
+
+// The outcomes.
+const (
+	Unsettled Outcome = ""        // nothing is written; the event comes again
+	Handled   Outcome = "handled" // done, for good
+	Retried   Outcome = "retried" // parked for another attempt
+	Dead      Outcome = "dead"    // among the dead letters
+)
+
+// Attempt is one delivery of an event to a set on its way through the chain. Exactly one of
+// Handled, Park and Bury must succeed before the message is acked. Used by one goroutine at a time.
+type Attempt struct {
+	Set      string
+	Event    event.Envelope
+	Number   int  // from 1
+	Redriven bool // given back from the dead letters
+
+	lane    *lane
+	first   bool // not parked before
+	outcome Outcome
+	parked  Parked
+	fenced  bool
+}
+
+type attemptKey struct{}
+
+// AttemptFrom returns the attempt that the context carries, nil for sets without a record.
+func AttemptFrom(ctx context.Context) *Attempt {
+	a, _ := ctx.Value(attemptKey{}).(*Attempt)
+	return a
+}
+
+// Outcome tells what is written so far.
+func (a *Attempt) Outcome() Outcome { return a.outcome }
+
+// Handled settles the event. effect, when there is one, runs in the transaction that does it;
+// its error is returned as it is and nothing is written.
+func (a *Attempt) Handled(ctx context.Context, effect func(ctx context.Context) error) error {
+	return a.settle(ctx, Handled, Work{Effect: effect})
+}
+
+// Park stores that the event failed and is tried again at due. counted says whether the attempt
+// is one of those that the set's policy allows.
+func (a *Attempt) Park(ctx context.Context, due time.Time, reason string, counted bool) error {
+	p := Parked{
+		Position: a.Event.Position, Slot: a.Event.Slot, Key: a.Event.Key(),
+		State: Failed, Attempts: a.Number, Due: due, Reason: reason,
+	}
+	if !counted {
+		p.State, p.Attempts = Held, a.Number-1
+	}
+	if a.Redriven {
+		p.State = Redrive
+	}
+	err := a.settle(ctx, Retried, Work{Park: &p})
+	if err == nil {
+		a.parked = p
+	}
+	return err
+}
+
+// Bury puts the event among the dead letters of its set.
+func (a *Attempt) Bury(ctx context.Context, reason string) error {
+	return a.settle(ctx, Dead, Work{Dead: &deadletter.Letter{
+		Set: a.Set, Event: a.Event, Attempts: a.Number, Reason: reason,
+		Failed: a.lane.group.clock.Now().UTC(), State: deadletter.Open,
+	}})
+}
+
+func (a *Attempt) settle(ctx context.Context, o Outcome, w Work) error {
+	w.Lease, w.Event, w.First = a.lane.lease, a.Event, a.first
+	if err := a.lane.group.store.Settle(ctx, w); err != nil {
+		a.fenced = a.fenced || errors.Is(err, ErrFenced)
+		return err
+	}
+	a.outcome = o
+	return nil
+}

@@ -1,0 +1,311 @@
+package settle
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/jonboulle/clockwork"
+
+	"github.com/leat-dev/leat/app/bus"
+	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/handler"
+)
+
+// Config says how lanes are kept. The zero value works.
+type Config struct {
+	// Owner names this process in the leases. Default: a random name is given by wiring.
+	Owner string
+	// LeaseTTL is how long a lane stays with an owner that no longer answers. Default 10s.
+	LeaseTTL time.Duration
+	// Poll is how often the log is looked at when the bus is silent. Default 1s.
+	Poll time.Duration
+	// Inbox is how many messages of the bus a lane keeps; more are read from the log. Default 64.
+	Inbox int
+	// Page is how many events are read from the log at once. Default 256.
+	Page int
+}
+
+func (c Config) withDefaults() Config {
+	if c.LeaseTTL == 0 {
+		c.LeaseTTL = 10 * time.Second
+	}
+	if c.Poll == 0 {
+		c.Poll = time.Second
+	}
+	if c.Inbox == 0 {
+		c.Inbox = 64
+	}
+	if c.Page == 0 {
+		c.Page = 256
+	}
+	return c
+}
+
+// Group gives the events of the log to one handler set: a message.Subscriber for the router. An
+// ack means that the attempt in the message's context has its outcome on disk; a nack that it has
+// none: the same event comes again after a pause, without counting an attempt.
+type Group struct {
+	cfg    Config
+	set    *handler.Bound
+	policy handler.Policy
+	store  Store
+	log    eventlog.Reader
+	bus    message.Subscriber
+	clock  clockwork.Clock
+	logger *slog.Logger
+
+	lanes  []*lane
+	out    chan *message.Message
+	paused atomic.Bool
+	seen   atomic.Int64 // every lane was told of what the log holds up to here
+	pause  pauser
+	ended  sync.WaitGroup
+}
+
+// NewGroup returns the group of a set. It starts nothing before Subscribe. source is the bus's
+// subscriber for the set; policy has no zero fields.
+func NewGroup(cfg Config, set *handler.Bound, policy handler.Policy, store Store, log eventlog.Reader,
+	source message.Subscriber, clock clockwork.Clock, logger *slog.Logger,
+) *Group {
+	g := &Group{
+		cfg: cfg.withDefaults(), set: set, policy: policy, store: store, log: log, bus: source, clock: clock,
+		logger: logger.With("handler", set.Name()), out: make(chan *message.Message),
+	}
+	g.pause.group = g
+	for i := range policy.Lanes {
+		g.lanes = append(g.lanes, newLane(g, i))
+	}
+	return g
+}
+
+var _ message.Subscriber = (*Group)(nil)
+
+// Subscribe begins to work the set's lanes. The channel closes when ctx has ended and every
+// message in hand has been acked or nacked. It may be called once.
+func (g *Group) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	messages, err := g.bus.Subscribe(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe handler set %s to the bus: %w", g.set.Name(), err)
+	}
+	if err := g.readPaused(ctx); err != nil {
+		return nil, err
+	}
+	g.ended.Add(2)
+	go g.feed(ctx, messages)
+	go g.keep(ctx)
+	go func() {
+		g.ended.Wait()
+		close(g.out)
+	}()
+	return g.out, nil
+}
+
+// Close does nothing: the group ends with the context of Subscribe, and the bus is closed by who
+// opened it.
+func (g *Group) Close() error { return nil }
+
+// feed deals the bus's messages to the lanes. It never waits for a lane: one that has its hands
+// full reads from the log what it could not take.
+func (g *Group) feed(ctx context.Context, messages <-chan *message.Message) {
+	defer g.ended.Done()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case m, open := <-messages:
+			if !open {
+				return
+			}
+			entry, err := bus.Decode(m)
+			if err != nil {
+				g.logger.Error("stepped over an undecodable message; the event will be read from the log", "error", err)
+				m.Ack()
+				continue
+			}
+			if entry.Prev <= g.seen.Load() {
+				raise(&g.seen, entry.Position)
+			}
+			l := g.lanes[entry.Slot%len(g.lanes)]
+			select {
+			case l.inbox <- arrival{entry, m}:
+			default:
+				l.fallBehind()
+				m.Ack()
+			}
+		}
+	}
+}
+
+// keep takes lanes that are free, renews the leases of those that are held, and looks for what
+// the bus may have kept silent about.
+func (g *Group) keep(ctx context.Context) {
+	defer g.ended.Done()
+	poll := g.clock.NewTicker(g.cfg.Poll)
+	defer poll.Stop()
+	renew := g.clock.NewTicker(g.cfg.LeaseTTL / 3)
+	defer renew.Stop()
+	changed := g.store.ParkedChanged()
+	g.acquire(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+			changed = g.store.ParkedChanged()
+			if err := g.readPaused(ctx); err != nil && ctx.Err() == nil {
+				g.logger.Warn("read whether the set is paused", "error", err)
+			}
+			for _, l := range g.lanes {
+				l.reload()
+			}
+		case <-poll.Chan():
+			g.lookBehind(ctx)
+		case <-renew.Chan():
+			g.renew(ctx)
+			g.acquire(ctx)
+		}
+	}
+}
+
+func (g *Group) readPaused(ctx context.Context) error {
+	statuses, err := g.store.Statuses(ctx)
+	if err != nil {
+		return fmt.Errorf("read the status of handler set %s: %w", g.set.Name(), err)
+	}
+	if was := g.paused.Swap(statuses[g.set.Name()].Paused); was != g.paused.Load() {
+		g.logger.Info("handler set "+map[bool]string{true: "paused", false: "resumed"}[!was], "handler", g.set.Name())
+	}
+	return nil
+}
+
+// acquire starts every lane that this process may have and does not work yet.
+func (g *Group) acquire(ctx context.Context) {
+	for _, l := range g.lanes {
+		if ctx.Err() != nil || l.running.Load() {
+			continue
+		}
+		lease, ok, err := g.store.Acquire(ctx, g.set.Name(), l.number, g.cfg.Owner, g.cfg.LeaseTTL)
+		if err != nil {
+			if ctx.Err() == nil {
+				g.logger.Warn("take a lane", "lane", l.number, "error", err)
+			}
+			continue
+		}
+		if !ok {
+			continue
+		}
+		l.running.Store(true)
+		g.ended.Add(1)
+		go l.run(ctx, lease)
+	}
+}
+
+func (g *Group) renew(ctx context.Context) {
+	var held []Lease
+	for _, l := range g.lanes {
+		if lease, ok := l.held(); ok {
+			held = append(held, lease)
+		}
+	}
+	if len(held) == 0 {
+		return
+	}
+	lost, err := g.store.Renew(ctx, held, g.cfg.LeaseTTL)
+	if err != nil && ctx.Err() == nil {
+		g.logger.Warn("renew leases", "error", err)
+	}
+	for _, lease := range lost {
+		g.logger.Warn("lost a lane to another owner", "lane", lease.Lane)
+		g.lanes[lease.Lane].lose()
+	}
+}
+
+// lookBehind lets the lanes read the log when it holds more than anybody has told.
+func (g *Group) lookBehind(ctx context.Context) {
+	_, last, err := g.log.Bounds(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			g.logger.Warn("look at the end of the log", "error", err)
+		}
+		return
+	}
+	if g.seen.Load() >= last {
+		return
+	}
+	raise(&g.seen, last)
+	for _, l := range g.lanes {
+		l.fallBehind()
+	}
+}
+
+// pauser spaces out attempts while something that the set needs is down. All lanes of a set share
+// it: what one has found down, the others need not find again at once.
+type pauser struct {
+	group *Group
+	mu    sync.Mutex
+	count int
+	until time.Time
+}
+
+// failed lengthens the pause and returns how long to wait now.
+func (p *pauser) failed() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.group.clock.Now()
+	if wait := p.until.Sub(now); wait > 0 {
+		return wait
+	}
+	p.count++
+	quick := p.group.policy
+	quick.Initial = min(quick.Initial, 100*time.Millisecond)
+	quick.Jitter = 0
+	pause := quick.Backoff(p.count, 0)
+	p.until = now.Add(pause)
+	return pause
+}
+
+func (p *pauser) succeeded() {
+	p.mu.Lock()
+	p.count, p.until = 0, time.Time{}
+	p.mu.Unlock()
+}
+
+// left is how long the set still rests.
+func (p *pauser) left() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.count == 0 {
+		return 0
+	}
+	return p.until.Sub(p.group.clock.Now())
+}
+
+// raise sets v to n if that is more.
+func raise(v *atomic.Int64, n int64) {
+	for {
+		old := v.Load()
+		if n <= old || v.CompareAndSwap(old, n) {
+			return
+		}
+	}
+}
+
+type arrival struct {
+	bus.Entry
+	message *message.Message
+}
+
+// slotsOf returns the slots that lane number i of n works.
+func slotsOf(i, n int) []int {
+	var slots []int
+	for slot := i; slot < event.Slots; slot += n {
+		slots = append(slots, slot)
+	}
+	return slots
+}

@@ -1,0 +1,482 @@
+package settle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+
+	"github.com/leat-dev/leat/app/deadletter"
+	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/handler"
+)
+
+// lane works a share of a set's slots, one event at a time. Its fields below the line belong to
+// the goroutine of run.
+type lane struct {
+	group   *Group
+	number  int
+	slots   []int
+	slotSet eventlog.SlotSet
+	inbox   chan arrival
+	wake    chan struct{} // capacity 1: look at the flags
+	behind  atomic.Bool   // the log holds more than the inbox told
+	stale   atomic.Bool   // the parked events were changed by somebody else
+	running atomic.Bool
+
+	mu      sync.Mutex
+	current Lease
+	cancel  context.CancelFunc
+
+	// ----
+	lease   Lease
+	cursors [event.Slots]int64 // everything up to here is settled, or not subscribed to
+	stored  [event.Slots]int64 // as the store has them, at least
+	waiting *waiting
+	careful int64 // up to this position, note what is in hand before handling it
+	turn    bool  // parked and new events take turns
+}
+
+func newLane(g *Group, number int) *lane {
+	l := &lane{
+		group: g, number: number, slots: slotsOf(number, g.policy.Lanes),
+		inbox: make(chan arrival, g.cfg.Inbox), wake: make(chan struct{}, 1),
+	}
+	l.slotSet = eventlog.Slots(l.slots...)
+	return l
+}
+
+func (l *lane) nudge() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *lane) fallBehind() { l.behind.Store(true); l.nudge() }
+func (l *lane) reload()     { l.stale.Store(true); l.nudge() }
+
+func (l *lane) held() (Lease, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.current, l.cancel != nil
+}
+
+// lose ends the lane's goroutine; what it still tries to commit is refused by the fence.
+func (l *lane) lose() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cancel != nil {
+		l.cancel()
+	}
+}
+
+// run works the lane until ctx ends or the lease is lost.
+func (l *lane) run(parent context.Context, lease Lease) {
+	defer l.group.ended.Done()
+	defer l.running.Store(false)
+	ctx, cancel := context.WithCancel(parent)
+	defer cancel()
+	l.mu.Lock()
+	l.current, l.cancel = lease, cancel
+	l.mu.Unlock()
+	l.lease = lease
+	err := l.work(ctx)
+	l.mu.Lock()
+	l.cancel = nil
+	l.mu.Unlock()
+	if err != nil && !errors.Is(err, context.Canceled) {
+		l.group.logger.Warn("stopped working a lane", "lane", l.number, "error", err)
+	}
+	l.letGo()
+}
+
+// letGo stores how far the lane is and frees it for the next owner.
+func (l *lane) letGo() {
+	for {
+		select {
+		case <-l.inbox: // not acked: the bus keeps it for the next owner
+			continue
+		default:
+		}
+		break
+	}
+	// The lane's context has ended; this is bounded by the store.
+	ctx := context.Background()
+	if err := l.flush(ctx); err != nil && !errors.Is(err, ErrFenced) {
+		l.group.logger.Warn("store how far a lane is", "lane", l.number, "error", err)
+	}
+	if err := l.group.store.Release(ctx, l.lease); err != nil && !errors.Is(err, ErrFenced) {
+		l.group.logger.Warn("release a lane", "lane", l.number, "error", err)
+	}
+}
+
+func (l *lane) work(ctx context.Context) error {
+	if err := l.begin(ctx); err != nil {
+		return err
+	}
+	flush := l.group.clock.NewTicker(5 * time.Second)
+	defer flush.Stop()
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if l.stale.Swap(false) {
+			if err := l.loadParked(ctx); err != nil {
+				return err
+			}
+		}
+		var due clockwork.Timer
+		if l.group.paused.Load() {
+			// Nothing is taken; what arrives meanwhile is read from the log later.
+			l.behind.Store(true)
+		} else {
+			progressed, err := l.step(ctx)
+			if err != nil {
+				return err
+			}
+			if progressed {
+				continue
+			}
+			if p, ok := l.waiting.next(); ok {
+				due = l.group.clock.NewTimer(max(p.Due.Sub(l.group.clock.Now()), 0))
+			}
+		}
+		var inbox <-chan arrival = l.inbox
+		if l.group.paused.Load() {
+			inbox = nil
+		}
+		if err := l.wait(ctx, inbox, due, flush); err != nil {
+			return err
+		}
+	}
+}
+
+// wait sleeps until there is something to do; a message that comes is worked.
+func (l *lane) wait(ctx context.Context, inbox <-chan arrival, due clockwork.Timer, flush clockwork.Ticker) error {
+	var isDue <-chan time.Time
+	if due != nil {
+		isDue = due.Chan()
+		defer due.Stop()
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-l.wake:
+	case <-isDue:
+	case <-flush.Chan():
+		return l.flush(ctx)
+	case a := <-inbox:
+		return l.arrive(ctx, a)
+	}
+	return nil
+}
+
+// begin reads where the lane stands.
+func (l *lane) begin(ctx context.Context) error {
+	statuses, err := l.group.store.Statuses(ctx)
+	if err != nil {
+		return fmt.Errorf("read cursors: %w", err)
+	}
+	status, known := statuses[l.group.set.Name()]
+	if !known {
+		return fmt.Errorf("handler set %s is not registered", l.group.set.Name())
+	}
+	l.cursors, l.stored = status.Cursors, status.Cursors
+	if l.lease.TakenOver {
+		_, last, err := l.group.log.Bounds(ctx)
+		if err != nil {
+			return fmt.Errorf("look at the end of the log: %w", err)
+		}
+		l.careful = max(last, 1)
+		l.group.logger.Warn("took over a lane whose owner died", "lane", l.number, "in_hand", l.lease.InHand)
+	}
+	l.behind.Store(true)
+	return l.loadParked(ctx)
+}
+
+func (l *lane) loadParked(ctx context.Context) error {
+	parked, err := l.group.store.Parked(ctx, l.group.set.Name(), l.slots)
+	if err != nil {
+		return fmt.Errorf("read parked events: %w", err)
+	}
+	l.waiting = newWaiting(parked)
+	return nil
+}
+
+// step does one piece of work that does not come from the inbox: a parked event that is due, or a
+// page of the log. It tells whether there was any.
+func (l *lane) step(ctx context.Context) (bool, error) {
+	l.turn = !l.turn
+	if l.turn || !l.behind.Load() {
+		if tried, err := l.tryParked(ctx); tried || err != nil {
+			return tried, err
+		}
+	}
+	if l.behind.Swap(false) {
+		return true, l.catchUp(ctx)
+	}
+	return false, nil
+}
+
+// tryParked gives the parked event that is due to the handler.
+func (l *lane) tryParked(ctx context.Context) (bool, error) {
+	p, ok := l.waiting.next()
+	if !ok || p.Due.After(l.group.clock.Now()) {
+		return false, nil
+	}
+	events, err := l.group.log.At(ctx, p.Position)
+	if err != nil {
+		return false, fmt.Errorf("read parked event %d: %w", p.Position, err)
+	}
+	l.waiting.take()
+	if len(events) == 0 {
+		l.group.logger.Error("a parked event is no longer in the log; its key waits until it is restored or the row is removed",
+			"position", p.Position, "key", p.Key)
+		p.Due = l.group.clock.Now().Add(time.Minute)
+		l.waiting.put(p)
+		return false, nil
+	}
+	a := &Attempt{
+		Set: l.group.set.Name(), Event: events[0], Number: p.Attempts + 1, Redriven: p.State == Redrive, lane: l,
+	}
+	if err := l.deliver(ctx, a); err != nil {
+		l.waiting.put(p)
+		return false, err
+	}
+	if a.outcome == Retried {
+		l.waiting.put(a.parked)
+	} else {
+		l.waiting.done(p)
+	}
+	return true, nil
+}
+
+// catchUp works one page of the log beyond the cursors.
+func (l *lane) catchUp(ctx context.Context) error {
+	after := int64(math.MaxInt64)
+	for _, slot := range l.slots {
+		after = min(after, l.cursors[slot])
+	}
+	events, through, err := l.group.log.Read(ctx, after, l.slotSet, l.group.cfg.Page)
+	if err != nil {
+		l.behind.Store(true)
+		return l.rest(ctx, fmt.Errorf("read the log after %d: %w", after, err))
+	}
+	for i := range events {
+		if l.interrupted() {
+			l.behind.Store(true)
+			return nil
+		}
+		if err := l.take(ctx, events[i]); err != nil {
+			return err
+		}
+		if i%16 == 15 {
+			if _, err := l.tryParked(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	// The answer is complete through this position: there is nothing of our slots in between.
+	for _, slot := range l.slots {
+		l.cursors[slot] = max(l.cursors[slot], through)
+	}
+	if len(events) == l.group.cfg.Page {
+		l.behind.Store(true)
+	}
+	return nil
+}
+
+// interrupted tells whether somebody wants something else than the next event.
+func (l *lane) interrupted() bool { return l.group.paused.Load() || l.stale.Load() }
+
+// rest logs what is down and waits a little; only the end of ctx is an error.
+func (l *lane) rest(ctx context.Context, cause error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	pause := l.group.pause.failed()
+	l.group.logger.Warn("resting", "lane", l.number, "pause", pause, "error", cause)
+	return l.sleep(ctx, pause)
+}
+
+func (l *lane) sleep(ctx context.Context, d time.Duration) error {
+	timer := l.group.clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.Chan():
+		return nil
+	}
+}
+
+// arrive takes a message of the bus if it is the next of its slot.
+func (l *lane) arrive(ctx context.Context, a arrival) error {
+	if a.Position > l.cursors[a.Slot] {
+		if a.SlotPrev > l.cursors[a.Slot] {
+			// A gap: the log has what is missing, and this one too.
+			l.behind.Store(true)
+			if err := l.catchUp(ctx); err != nil {
+				return err
+			}
+			if a.Position > l.cursors[a.Slot] {
+				// Still further back than a page; the log will come to it.
+				l.behind.Store(true)
+			}
+		} else if err := l.take(ctx, a.Envelope); err != nil {
+			return err
+		}
+	}
+	a.message.Ack()
+	return nil
+}
+
+// take handles one new event, the next of its slot, and moves the lane past it.
+func (l *lane) take(ctx context.Context, e event.Envelope) error {
+	if e.Position <= l.cursors[e.Slot] {
+		return nil
+	}
+	if _, subscribed := l.group.set.Call(e.Type); subscribed {
+		var err error
+		if l.waiting.blocks(e.Key()) {
+			err = l.parkBehind(ctx, e)
+		} else {
+			err = l.first(ctx, e)
+		}
+		if err != nil {
+			return err
+		}
+		l.stored[e.Slot] = e.Position
+	}
+	l.cursors[e.Slot] = e.Position
+	return nil
+}
+
+// first gives a new event to the handler.
+func (l *lane) first(ctx context.Context, e event.Envelope) error {
+	a := &Attempt{Set: l.group.set.Name(), Event: e, Number: 1, lane: l, first: true}
+	if err := l.deliver(ctx, a); err != nil {
+		return err
+	}
+	if a.outcome == Retried {
+		l.waiting.add(a.parked)
+	}
+	return nil
+}
+
+// parkBehind puts a new event behind the parked ones of its key.
+func (l *lane) parkBehind(ctx context.Context, e event.Envelope) error {
+	p := Parked{Position: e.Position, Slot: e.Slot, Key: e.Key(), State: Behind}
+	for {
+		err := l.group.store.Settle(ctx, Work{Lease: l.lease, Event: e, First: true, Park: &p})
+		if err == nil {
+			l.waiting.add(p)
+			return nil
+		}
+		if errors.Is(err, ErrFenced) {
+			return err
+		}
+		if err := l.rest(ctx, fmt.Errorf("park %s %s behind its key: %w", e.Type, e.ID, err)); err != nil {
+			return err
+		}
+	}
+}
+
+// deliver sends the event through the router until it has an outcome. What is in hand when ctx
+// ends is waited for; it returns an error when there is no outcome.
+func (l *lane) deliver(ctx context.Context, a *Attempt) error {
+	if done, err := l.beCareful(ctx, a); done || err != nil {
+		return err
+	}
+	for {
+		if left := l.group.pause.left(); left > 0 {
+			if err := l.sleep(ctx, left); err != nil {
+				return err
+			}
+		}
+		m := event.ToMessage(a.Event)
+		// Not ctx: when it ends, the event in hand shall be finished.
+		inHand := context.WithValue(context.Background(), attemptKey{}, a)
+		m.SetContext(handler.WithDelivery(inHand, handler.Delivery{
+			Set: a.Set, Attempt: a.Number, Redriven: a.Redriven,
+		}))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case l.group.out <- m:
+		}
+		select {
+		case <-m.Acked():
+		case <-m.Nacked():
+		}
+		switch {
+		case a.outcome != Unsettled:
+			l.group.pause.succeeded()
+			return nil
+		case a.fenced:
+			return ErrFenced
+		}
+		if err := l.rest(ctx, fmt.Errorf("%s %s is not settled and comes again", a.Event.Type, a.Event.ID)); err != nil {
+			return err
+		}
+	}
+}
+
+// beCareful notes what is about to be in hand while the lane works what a dead owner left, so
+// that an event which kills the process is found out: after as many deaths as it has attempts it
+// goes to the dead letters without another one. done says that it did.
+func (l *lane) beCareful(ctx context.Context, a *Attempt) (done bool, err error) {
+	if l.careful == 0 {
+		return false, nil
+	}
+	if a.first && a.Event.Position > l.careful {
+		l.careful = 0
+		return false, l.group.store.NoteInHand(ctx, l.lease, 0, 0)
+	}
+	deaths := 0
+	if a.Event.Position == l.lease.InHand {
+		deaths = l.lease.Attempts
+		a.Number += deaths
+	}
+	if deaths > 0 && a.Number > l.group.policy.Attempts {
+		a.Number = l.group.policy.Attempts
+		w := Work{Lease: l.lease, Event: a.Event, First: a.first, Dead: &deadletter.Letter{
+			Set: a.Set, Event: a.Event, Attempts: a.Number, Failed: l.group.clock.Now().UTC(), State: deadletter.Open,
+			Reason: fmt.Sprintf("the process died %d times while it handled this event", deaths),
+		}}
+		if err := l.group.store.Settle(ctx, w); err != nil {
+			return false, err
+		}
+		a.outcome = Dead
+		return true, nil
+	}
+	return false, l.group.store.NoteInHand(ctx, l.lease, a.Event.Position, deaths)
+}
+
+// flush stores how far the lane is where that is further than the last settled event: past events
+// that the set does not subscribe to.
+func (l *lane) flush(ctx context.Context) error {
+	ahead := map[int]int64{}
+	for _, slot := range l.slots {
+		if l.cursors[slot] > l.stored[slot] {
+			ahead[slot] = l.cursors[slot]
+		}
+	}
+	if len(ahead) == 0 {
+		return nil
+	}
+	if err := l.group.store.Advance(ctx, l.lease, ahead); err != nil {
+		return err
+	}
+	for slot, position := range ahead {
+		l.stored[slot] = position
+	}
+	return nil
+}

@@ -1,0 +1,211 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/leat-dev/leat/app/handler"
+)
+
+// Validate reports every value that cannot work, each with its key. It looks at nothing but the
+// configuration: whether an address is free or a folder writable shows at start.
+func (c *Config) Validate() error {
+	var faults faultList
+	faults.add(c.validateListen()...)
+	if _, err := c.Store.SQLitePath(); err != nil {
+		faults.add(err)
+	}
+	if !tablePrefix.MatchString(c.Store.TablePrefix) {
+		faults.addf("store.table_prefix: %q is not 1 to 32 lowercase letters, digits and underscores, a letter first", c.Store.TablePrefix)
+	}
+	if c.Bus.Kind == BusNATS {
+		faults.addf("bus.kind: nats is not available in this version; use sql or gochannel")
+	} else {
+		faults.oneOf("bus.kind", c.Bus.Kind, BusSQL, BusGoChannel)
+	}
+	for _, role := range c.Roles {
+		if !validName(role) {
+			faults.addf("roles: %q is not the name of a role: lowercase letters, digits and hyphens", role)
+		}
+	}
+	faults.add(c.validateSMTP()...)
+	faults.add(c.validatePolicies()...)
+	faults.oneOf("publish.on_failure", c.Publish.OnFailure, "error", "continue")
+	faults.positive("publish.max_depth", c.Publish.MaxDepth)
+	faults.positive("publish.max_batch", c.Publish.MaxBatch)
+	faults.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	faults.oneOf("log.format", c.Log.Format, "auto", "text", "json")
+	if c.Drain.Timeout <= 0 {
+		faults.addf("drain.timeout: %v is not a positive duration", c.Drain.Timeout)
+	}
+	return errors.Join(faults...)
+}
+
+var tablePrefix = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
+
+func (c *Config) validateListen() []error {
+	var faults faultList
+	for _, a := range []struct{ key, address string }{
+		{"http.listen", c.HTTP.Listen}, {"ops.listen", c.Ops.Listen}, {"inbox.listen", c.Inbox.Listen},
+	} {
+		_, port, err := net.SplitHostPort(a.address)
+		if n, notNumber := strconv.Atoi(port); err != nil || notNumber != nil || n < 0 || n > 65535 {
+			faults.addf("%s: %q is not an address such as 127.0.0.1:8080", a.key, a.address)
+		}
+	}
+	addressesOK := len(faults) == 0
+	if c.Auth.Mode == AuthKeys {
+		faults.addf("auth.mode: keys is not available in this version; use dev")
+	} else {
+		faults.oneOf("auth.mode", c.Auth.Mode, AuthDev)
+	}
+	if addressesOK && c.Auth.Mode == AuthDev && !loopback(c.HTTP.Listen) {
+		faults.addf("auth.mode: dev lets every caller do everything, which is refused while http.listen is %q; use a loopback address such as 127.0.0.1:8080", c.HTTP.Listen)
+	}
+	if addressesOK && c.BuiltInInbox() && !loopback(c.Inbox.Listen) {
+		faults.addf("inbox.listen: %q is not a loopback address; the inbox takes mail from anybody who reaches it", c.Inbox.Listen)
+	}
+	return faults
+}
+
+func (c *Config) validateSMTP() []error {
+	var faults faultList
+	faults.oneOf("smtp.tls", c.SMTP.TLS, "starttls", "tls", "none")
+	if c.SMTP.Port < 1 || c.SMTP.Port > 65535 {
+		faults.addf("smtp.port: %d is not a port, from 1 to 65535", c.SMTP.Port)
+	}
+	if c.SMTP.Password != "" && c.SMTP.Username == "" {
+		faults.addf("smtp.password: a password without smtp.username is never used")
+	}
+	return faults
+}
+
+func (c *Config) validatePolicies() []error {
+	retry := handler.Policy{
+		Attempts: c.Retry.Attempts, Initial: c.Retry.Initial, Max: c.Retry.Max,
+		Multiplier: c.Retry.Multiplier, Jitter: c.Retry.Jitter,
+	}
+	faults := retry.Validate("retry")
+	for _, set := range sortedNames(c.Handlers) {
+		if !validName(set) {
+			faults = append(faults, fmt.Errorf("handlers.%s: a set's name has lowercase letters, digits and hyphens", set))
+			continue
+		}
+		faults = append(faults, c.Handlers[set].Validate(handlersPrefix+set)...)
+	}
+	return faults
+}
+
+// ValidateRoles reports the roles, and the sets under handlers, that do not exist: sets are the
+// names of all handler sets of the program.
+func (c *Config) ValidateRoles(sets []string) error {
+	var faults faultList
+	roles := []string{RoleAPI, RoleSequencer, RoleEmail}
+	for _, set := range sets {
+		if !slices.Contains(roles, set) {
+			roles = append(roles, set)
+		}
+	}
+	for _, role := range c.Roles {
+		if role != RoleAll && !slices.Contains(roles, role) {
+			faults.addf("roles: there is no role %q%s; there are %s, and all", role, closest(role, roles), strings.Join(roles, ", "))
+		}
+	}
+	for _, set := range sortedNames(c.Handlers) {
+		if !slices.Contains(sets, set) {
+			faults.addf("handlers.%s: there is no handler set %q%s; there are %s", set, set, closest(set, sets), strings.Join(sets, ", "))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func closest(name string, among []string) string {
+	best, near := len(name)/3+1, ""
+	for _, a := range among {
+		if d := distance(name, a); d < best {
+			best, near = d, a
+		}
+	}
+	if near == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %q?)", near)
+}
+
+// SQLitePath returns the path of the file that URL names.
+func (s Store) SQLitePath() (string, error) {
+	scheme, rest, _ := strings.Cut(s.URL, ":")
+	switch scheme {
+	case "sqlite":
+	case "postgres", "postgresql":
+		return "", errors.New("store.url: PostgreSQL is not available in this version; use sqlite: and a path")
+	default:
+		return "", fmt.Errorf("store.url: %q is not sqlite: and a path, such as sqlite:./data/leat.db", masked(s.URL))
+	}
+	path := rest
+	if after, ok := strings.CutPrefix(rest, "//"); ok {
+		if !strings.HasPrefix(after, "/") {
+			return "", fmt.Errorf("store.url: %q names a host; write sqlite:%s or sqlite:///%s", s.URL, after, after)
+		}
+		path = after
+	}
+	switch {
+	case path == "":
+		return "", fmt.Errorf("store.url: %q lacks the path of a file", s.URL)
+	case path == ":memory:":
+		return "", errors.New("store.url: a database in memory keeps nothing; name a file")
+	case strings.ContainsAny(path, "?#"):
+		return "", fmt.Errorf("store.url: %q holds parameters; there are none", s.URL)
+	}
+	return path, nil
+}
+
+// masked returns a URL without its password.
+func masked(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		if strings.Contains(raw, "@") {
+			return "***"
+		}
+		return raw
+	}
+	if password, ok := u.User.Password(); ok && password != "" {
+		u.User = url.UserPassword(u.User.Username(), "***")
+		return strings.Replace(u.String(), "%2A%2A%2A", "***", 1)
+	}
+	return raw
+}
+
+func sortedNames[T any](m map[string]T) []string {
+	var names []string
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// faultList gathers what is wrong.
+type faultList []error
+
+func (f *faultList) add(errs ...error) { *f = append(*f, errs...) }
+
+func (f *faultList) addf(format string, args ...any) { f.add(fmt.Errorf(format, args...)) }
+
+func (f *faultList) oneOf(key, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		f.addf("%s: %q is not one of %s", key, value, strings.Join(allowed, ", "))
+	}
+}
+
+func (f *faultList) positive(key string, n int) {
+	if n < 1 {
+		f.addf("%s: %d is not 1 or more", key, n)
+	}
+}

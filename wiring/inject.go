@@ -1,0 +1,22 @@
+//go:build wireinject
+
+package wiring
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/google/wire"
+
+	"github.com/leat-dev/leat/configs"
+)
+
+// openSQLiteSQL wires a service on SQLite whose handler sets read the log.
+func openSQLiteSQL(ctx context.Context, cfg *configs.Config, s Service, o Overrides, l *slog.Logger) (*Leat, func(), error) {
+	panic(wire.Build(framework, sqliteStore, sqlBus))
+}
+
+// openSQLiteGoChannel wires a service on SQLite with GoChannel as the bus.
+func openSQLiteGoChannel(ctx context.Context, cfg *configs.Config, s Service, o Overrides, l *slog.Logger) (*Leat, func(), error) {
+	panic(wire.Build(framework, sqliteStore, goChannelBus))
+}

@@ -1,0 +1,38 @@
+package wiring
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/leat-dev/leat/adapters/sqlite"
+	"github.com/leat-dev/leat/app"
+	"github.com/leat-dev/leat/app/deadletter"
+	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/publish"
+	"github.com/leat-dev/leat/configs"
+)
+
+// Leat is a service put together and not started: App runs it. The other fields are for those who
+// work with it in the same process.
+type Leat struct {
+	App         *app.App
+	Publisher   *publish.Publisher
+	Catalogue   *event.Catalogue
+	Store       *sqlite.DB
+	DeadLetters deadletter.Store
+	Servers     *Servers
+}
+
+// Open puts a service together as the configuration says. It opens the store, and starts nothing.
+// close lets go of what Open took; call it after App.Run has returned.
+func Open(ctx context.Context, cfg *configs.Config, s Service, o Overrides, logger *slog.Logger) (l *Leat, close func(), err error) {
+	switch cfg.Bus.Kind {
+	case configs.BusSQL:
+		return openSQLiteSQL(ctx, cfg, s, o, logger)
+	case configs.BusGoChannel:
+		return openSQLiteGoChannel(ctx, cfg, s, o, logger)
+	default:
+		return nil, nil, fmt.Errorf("bus.kind: there is no bus %q", cfg.Bus.Kind)
+	}
+}
