@@ -77,7 +77,7 @@ func (a *App) Run(ctx context.Context) error {
 	if err == nil && ctx.Err() == nil {
 		a.state.Store(nil)
 		a.once.Do(func() { close(a.ready) })
-		a.logger.Info("ready", "after", a.clock.Since(start).Round(time.Millisecond))
+		a.logger.Info("ready", "after", a.clock.Since(start).Round(time.Millisecond).String())
 		select {
 		case <-ctx.Done():
 		case err = <-failed:

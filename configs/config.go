@@ -1,13 +1,16 @@
 package configs
 
 import (
-	"net"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/leat-dev/leat/adapters/devinbox"
+	"github.com/leat-dev/leat/adapters/httpapi"
+	"github.com/leat-dev/leat/adapters/smtpmail"
+	"github.com/leat-dev/leat/adapters/wshub"
 	"github.com/leat-dev/leat/app/handler"
 	"github.com/leat-dev/leat/app/publish"
+	"github.com/leat-dev/leat/handlers/email"
 )
 
 // Roles that are not handler sets. Every handler set is a role as well: a process that has the role
@@ -22,31 +25,21 @@ const (
 // Config is everything that can be set. Take it from Load, or write the fields that matter and
 // complete it with WithDefaults.
 type Config struct {
-	HTTP     HTTP                      `koanf:"http"`
-	Ops      Ops                       `koanf:"ops"`
+	HTTP     httpapi.Config            `koanf:"http"`
+	WS       wshub.Config              `koanf:"ws"`
+	Ops      httpapi.OpsConfig         `koanf:"ops"`
 	Store    Store                     `koanf:"store"`
 	Bus      Bus                       `koanf:"bus"`
 	Roles    []string                  `koanf:"roles"` // what this process does; default "all"
-	SMTP     SMTP                      `koanf:"smtp"`
-	Inbox    Inbox                     `koanf:"inbox"`
+	SMTP     smtpmail.Config           `koanf:"smtp"`  // with an empty host, mails go to the built-in inbox
+	Email    email.Config              `koanf:"email"` // From and Drain are smtp.from's and drain.timeout's to say
+	Inbox    devinbox.Config           `koanf:"inbox"`
 	Retry    Retry                     `koanf:"retry"`
 	Handlers map[string]handler.Policy `koanf:"handlers"` // by set name; what is zero is left to the set and to Retry
 	Publish  Publish                   `koanf:"publish"`
-	Auth     Auth                      `koanf:"auth"`
+	Auth     httpapi.AuthConfig        `koanf:"auth"`
 	Log      Log                       `koanf:"log"`
 	Drain    Drain                     `koanf:"drain"`
-}
-
-// HTTP is the address of API, WebSocket and web page.
-type HTTP struct {
-	// Listen is host:port; port 0 takes a free one. Default 127.0.0.1:8080.
-	Listen string `koanf:"listen"`
-}
-
-// Ops is the address for those who run the service: /healthz, /readyz, /metrics.
-type Ops struct {
-	// Listen is host:port; port 0 takes a free one. Default 127.0.0.1:8081.
-	Listen string `koanf:"listen"`
 }
 
 // Store says where everything is kept.
@@ -72,27 +65,6 @@ const (
 	BusNATS      = "nats"
 )
 
-// SMTP is the server that mails are given to.
-type SMTP struct {
-	// Host is its name. Empty, the default: mails go to the built-in inbox.
-	Host string `koanf:"host"`
-	// Port is its port. Default 587.
-	Port int `koanf:"port"`
-	// Username and Password are given to the server; without a username there is no login.
-	Username string `koanf:"username"`
-	Password string `koanf:"password"`
-	// TLS is starttls, tls or none. Default starttls.
-	TLS string `koanf:"tls"`
-	// From is the sender's address. Default leat@localhost.
-	From string `koanf:"from"`
-}
-
-// Inbox is the built-in inbox, which takes the mails while there is no SMTP server.
-type Inbox struct {
-	// Listen is the inbox's SMTP address; loopback only. Default 127.0.0.1:1025.
-	Listen string `koanf:"listen"`
-}
-
 // Retry is what handler sets do with events that fail, where neither handlers.{set} nor the set
 // itself says otherwise.
 type Retry struct {
@@ -115,13 +87,6 @@ type Publish struct {
 	// OnFailure says what a publish of a real-time event does while the log is down: error, or
 	// continue to send it to the live feed, unrecorded. Default error.
 	OnFailure string `koanf:"on_failure"`
-}
-
-// Auth says who may call.
-type Auth struct {
-	// Mode is dev: every caller is operator, of tenant dev or of the tenant that the header
-	// Leat-Tenant names; refused unless http.listen is a loopback address. Default dev.
-	Mode string `koanf:"mode"`
 }
 
 // The ways to tell callers apart.
@@ -149,19 +114,30 @@ type Drain struct {
 func Default() *Config {
 	policy := handler.DefaultPolicy()
 	return &Config{
-		HTTP:  HTTP{Listen: "127.0.0.1:8080"},
-		Ops:   Ops{Listen: "127.0.0.1:8081"},
+		HTTP: httpapi.Config{
+			Listen: "127.0.0.1:8080", MaxBody: 1 << 20, ReadTimeout: 30 * time.Second,
+			WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, ShutdownTimeout: 10 * time.Second,
+		},
+		WS: wshub.Config{
+			ReadLimit: 64 << 10, WriteTimeout: 5 * time.Second, PingInterval: 20 * time.Second,
+			PongTimeout: 45 * time.Second, PositionInterval: time.Second, Queue: 256, MaxClients: 10000,
+		},
+		Ops:   httpapi.OpsConfig{Listen: "127.0.0.1:8081"},
 		Store: Store{URL: "sqlite:./data/leat.db", TablePrefix: "leat_"},
 		Bus:   Bus{Kind: BusSQL},
 		Roles: []string{RoleAll},
-		SMTP:  SMTP{Port: 587, TLS: "starttls", From: "leat@localhost"},
-		Inbox: Inbox{Listen: "127.0.0.1:1025"},
+		SMTP:  smtpmail.Config{From: "leat@localhost", Timeout: 10 * time.Second, Idle: 30 * time.Second},
+		Email: email.Config{
+			Senders: 4, Attempts: 5, Initial: 2 * time.Second, Max: 5 * time.Minute, Multiplier: 2, Jitter: 0.5,
+			Poll: time.Second, Lease: 2 * time.Minute, Timeout: 30 * time.Second,
+		},
+		Inbox: devinbox.Config{Listen: "127.0.0.1:1025", Keep: 500},
 		Retry: Retry{
 			Attempts: policy.Attempts, Initial: policy.Initial, Max: policy.Max,
 			Multiplier: policy.Multiplier, Jitter: policy.Jitter,
 		},
 		Publish: Publish{Config: publish.Config{Source: "leat", MaxDepth: 32, MaxBatch: 1000}, OnFailure: "error"},
-		Auth:    Auth{Mode: AuthDev},
+		Auth:    httpapi.AuthConfig{Mode: AuthDev},
 		Log:     Log{Level: "info", Format: "auto"},
 		Drain:   Drain{Timeout: 30 * time.Second},
 	}
@@ -183,15 +159,13 @@ func (c *Config) Policy(set string, own handler.Policy) handler.Policy {
 	return c.Handlers[set].Or(own).Or(general).Or(handler.DefaultPolicy())
 }
 
+// EmailWorker returns how the email worker works, with what other sections say about it.
+func (c *Config) EmailWorker() email.Config {
+	worker := c.Email
+	worker.From = c.SMTP.From
+	worker.Drain = c.Drain.Timeout
+	return worker
+}
+
 // BuiltInInbox tells whether mails go to the built-in inbox.
 func (c *Config) BuiltInInbox() bool { return c.SMTP.Host == "" }
-
-// loopback tells whether nobody but this machine can reach an address.
-func loopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
-}

@@ -27,7 +27,14 @@ func secret(path string) bool {
 
 // keys lists what the fields of Config and of the structs in it say, in the order of the fields.
 // Maps by name (handlers) are left out.
-func keys() []key { return fields(reflect.TypeFor[Config](), "", nil) }
+func keys() []key {
+	return slices.DeleteFunc(fields(reflect.TypeFor[Config](), "", nil), func(k key) bool {
+		return slices.Contains(saidElsewhere, k.path)
+	})
+}
+
+// saidElsewhere are fields of components that other keys fill in: smtp.from and drain.timeout.
+var saidElsewhere = []string{"email.from", "email.drain"}
 
 func fields(t reflect.Type, prefix string, index []int) []key {
 	var out []key

@@ -76,7 +76,7 @@ func (s setting) read() (any, error) {
 		return nil, nil
 	}
 	value, want, ok := convert(k.typ, s.value)
-	if ok && isZeroNumber(value) {
+	if ok && isZeroNumber(value) && !defaultIsZero(k) {
 		value, want, ok = zero(s.path, value)
 	}
 	if ok {
@@ -116,6 +116,11 @@ func isZeroNumber(value any) bool {
 	default:
 		return false
 	}
+}
+
+// defaultIsZero tells whether zero is what a key has when nobody says anything.
+func defaultIsZero(k key) bool {
+	return k.index != nil && reflect.ValueOf(Default()).Elem().FieldByIndex(k.index).IsZero()
 }
 
 // zero reads a zero that somebody wrote. To the components a zero means "the default", which is not

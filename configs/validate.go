@@ -3,13 +3,11 @@ package configs
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/leat-dev/leat/adapters/sqlite"
 	"github.com/leat-dev/leat/app/handler"
 )
 
@@ -17,13 +15,10 @@ import (
 // configuration: whether an address is free or a folder writable shows at start.
 func (c *Config) Validate() error {
 	var faults faultList
-	faults.add(c.validateListen()...)
-	if _, err := c.Store.SQLitePath(); err != nil {
-		faults.add(err)
-	}
-	if !tablePrefix.MatchString(c.Store.TablePrefix) {
-		faults.addf("store.table_prefix: %q is not 1 to 32 lowercase letters, digits and underscores, a letter first", c.Store.TablePrefix)
-	}
+	faults.add(c.HTTP.Validate()...)
+	faults.add(c.WS.Validate()...)
+	faults.add(c.Ops.Validate()...)
+	faults.add(c.validateStore()...)
 	if c.Bus.Kind == BusNATS {
 		faults.addf("bus.kind: nats is not available in this version; use sql or gochannel")
 	} else {
@@ -34,7 +29,8 @@ func (c *Config) Validate() error {
 			faults.addf("roles: %q is not the name of a role: lowercase letters, digits and hyphens", role)
 		}
 	}
-	faults.add(c.validateSMTP()...)
+	faults.add(c.validateMail()...)
+	faults.add(c.validateAuth()...)
 	faults.add(c.validatePolicies()...)
 	faults.oneOf("publish.on_failure", c.Publish.OnFailure, "error", "continue")
 	faults.positive("publish.max_depth", c.Publish.MaxDepth)
@@ -47,41 +43,32 @@ func (c *Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-var tablePrefix = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
-
-func (c *Config) validateListen() []error {
-	var faults faultList
-	for _, a := range []struct{ key, address string }{
-		{"http.listen", c.HTTP.Listen}, {"ops.listen", c.Ops.Listen}, {"inbox.listen", c.Inbox.Listen},
-	} {
-		_, port, err := net.SplitHostPort(a.address)
-		if n, notNumber := strconv.Atoi(port); err != nil || notNumber != nil || n < 0 || n > 65535 {
-			faults.addf("%s: %q is not an address such as 127.0.0.1:8080", a.key, a.address)
-		}
+func (c *Config) validateStore() []error {
+	path, err := c.Store.SQLitePath()
+	if err != nil {
+		// The prefix is looked at all the same.
+		return append([]error{err}, sqlite.Config{Path: "leat.db", TablePrefix: c.Store.TablePrefix}.Validate()...)
 	}
-	addressesOK := len(faults) == 0
-	if c.Auth.Mode == AuthKeys {
-		faults.addf("auth.mode: keys is not available in this version; use dev")
-	} else {
-		faults.oneOf("auth.mode", c.Auth.Mode, AuthDev)
-	}
-	if addressesOK && c.Auth.Mode == AuthDev && !loopback(c.HTTP.Listen) {
-		faults.addf("auth.mode: dev lets every caller do everything, which is refused while http.listen is %q; use a loopback address such as 127.0.0.1:8080", c.HTTP.Listen)
-	}
-	if addressesOK && c.BuiltInInbox() && !loopback(c.Inbox.Listen) {
-		faults.addf("inbox.listen: %q is not a loopback address; the inbox takes mail from anybody who reaches it", c.Inbox.Listen)
-	}
-	return faults
+	return sqlite.Config{Path: path, TablePrefix: c.Store.TablePrefix}.Validate()
 }
 
-func (c *Config) validateSMTP() []error {
-	var faults faultList
-	faults.oneOf("smtp.tls", c.SMTP.TLS, "starttls", "tls", "none")
-	if c.SMTP.Port < 1 || c.SMTP.Port > 65535 {
-		faults.addf("smtp.port: %d is not a port, from 1 to 65535", c.SMTP.Port)
+func (c *Config) validateAuth() []error {
+	if c.Auth.Mode == AuthKeys {
+		return []error{errors.New("auth.mode: keys is not available in this version; use dev")}
 	}
-	if c.SMTP.Password != "" && c.SMTP.Username == "" {
-		faults.addf("smtp.password: a password without smtp.username is never used")
+	return append(c.Auth.Validate(), c.Auth.ValidateListen(c.HTTP)...)
+}
+
+func (c *Config) validateMail() []error {
+	server := c.SMTP
+	if c.BuiltInInbox() {
+		server.Host = "localhost" // there is none, but what is said about it may be wrong already
+	}
+	worker := c.EmailWorker()
+	worker.From = "" // looked at by the server's part
+	faults := append(server.Validate(), worker.Validate()...)
+	if c.BuiltInInbox() {
+		faults = append(faults, c.Inbox.Validate()...)
 	}
 	return faults
 }

@@ -41,9 +41,9 @@ func convert(t reflect.Type, v any) (value any, want string, ok bool) {
 	}
 }
 
-// textList reads "a, b" and [a, b].
+// textList reads "a, b" and [a, b]. An empty list is nil.
 func textList(v any) ([]string, bool) {
-	list := []string{}
+	var list []string
 	switch v := v.(type) {
 	case string:
 		for part := range strings.SplitSeq(v, ",") {

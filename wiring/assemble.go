@@ -51,14 +51,18 @@ func provideGate() *gate { return &gate{} }
 
 func provideServers(cfg *configs.Config, o Overrides, sets Sets, parts Parts, p *publish.Publisher, log eventlog.Log,
 	deliveries settle.Deliveries, entries audit.Reader, mails email.Reader, letters deadletter.Store, store settle.Store,
-	backlogs settle.Backlogs, hub *wshub.Hub, inbox *devinbox.Inbox, m *prom.Metrics, g *gate, logger *slog.Logger,
+	backlogs settle.Backlogs, seq *sequence.Sequencer, hub *wshub.Hub, inbox *devinbox.Inbox, m *prom.Metrics, g *gate,
+	logger *slog.Logger,
 ) (*Servers, error) {
 	s := &Servers{Inbox: inbox}
 	if o.NoListeners {
 		return s, nil
 	}
-	var err error
-	if s.Ops, err = httpapi.NewOps(httpapi.OpsConfig{Listen: cfg.Ops.Listen}, httpapi.OpsDeps{
+	err := m.Watch(gauges(cfg, store, backlogs, letters, log, seq), logger)
+	if err != nil {
+		return nil, err
+	}
+	if s.Ops, err = httpapi.NewOps(cfg.Ops, httpapi.OpsDeps{
 		Ready: g.check, Metrics: m.Handler(),
 	}, logger); err != nil {
 		return nil, err
@@ -77,7 +81,7 @@ func provideServers(cfg *configs.Config, o Overrides, sets Sets, parts Parts, p 
 	if inbox != nil {
 		deps.Inbox = inboxPage{inbox}
 	}
-	s.API, err = httpapi.New(httpapi.Config{Listen: cfg.HTTP.Listen}, httpapi.AuthConfig{Mode: cfg.Auth.Mode}, deps, logger)
+	s.API, err = httpapi.New(cfg.HTTP, cfg.Auth, deps, logger)
 	return s, err
 }
 

@@ -23,7 +23,6 @@ import (
 	"github.com/leat-dev/leat/adapters/sqlite"
 	"github.com/leat-dev/leat/adapters/wshub"
 	"github.com/leat-dev/leat/app/bus"
-	"github.com/leat-dev/leat/app/deadletter"
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
 	"github.com/leat-dev/leat/app/handler"
@@ -66,10 +65,7 @@ func provideCatalogue(s Service) (*event.Catalogue, error) {
 	return event.NewCatalogue(lists...)
 }
 
-func provideMetrics(c *event.Catalogue, letters deadletter.Store, backlogs settle.Backlogs, logger *slog.Logger) (*prom.Metrics, error) {
-	m := prom.New(c.Types())
-	return m, m.Watch(prom.Sources{QueueDepth: backlogs.Backlog, DeadLetters: letters.CountDeadLetters}, logger)
-}
+func provideMetrics(c *event.Catalogue) *prom.Metrics { return prom.New(c.Types()) }
 
 func providePublisher(cfg *configs.Config, s Service, c *event.Catalogue, log eventlog.Log, clock clockwork.Clock, m *prom.Metrics) *publish.Publisher {
 	config := cfg.Publish.Config
@@ -216,8 +212,8 @@ func provideSequencer(log eventlog.Log, b bus.Bus, clock clockwork.Clock, logger
 	return sequence.New(sequence.Config{}, log, b, clock, logger)
 }
 
-func provideHub(log eventlog.Log, clock clockwork.Clock, m *prom.Metrics, logger *slog.Logger) *wshub.Hub {
-	return wshub.New(wshub.Config{}, log, clock, logger, m)
+func provideHub(cfg *configs.Config, log eventlog.Log, clock clockwork.Clock, m *prom.Metrics, logger *slog.Logger) *wshub.Hub {
+	return wshub.New(cfg.WS, log, clock, logger, m)
 }
 
 // provideInbox returns nil where mails go to a real server. The inbox takes its address here, since
@@ -226,7 +222,7 @@ func provideInbox(cfg *configs.Config, o Overrides, clock clockwork.Clock, logge
 	if !cfg.BuiltInInbox() || !cfg.HasRole(configs.RoleEmail) || o.NoListeners {
 		return nil, func() {}, nil
 	}
-	inbox, err := devinbox.New(devinbox.Config{Listen: cfg.Inbox.Listen}, clock, logger)
+	inbox, err := devinbox.New(cfg.Inbox, clock, logger)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -241,10 +237,7 @@ func provideSender(cfg *configs.Config, o Overrides, inbox *devinbox.Inbox, cloc
 	if o.Sender != nil {
 		return o.Sender, func() {}, nil
 	}
-	server := smtpmail.Config{
-		Host: cfg.SMTP.Host, Port: cfg.SMTP.Port, Username: cfg.SMTP.Username, Password: cfg.SMTP.Password,
-		TLS: cfg.SMTP.TLS, From: cfg.SMTP.From,
-	}
+	server := cfg.SMTP
 	if inbox != nil {
 		host, port, err := net.SplitHostPort(inbox.Addr())
 		if err != nil {
@@ -263,5 +256,7 @@ func provideSender(cfg *configs.Config, o Overrides, inbox *devinbox.Inbox, cloc
 }
 
 func provideWorker(cfg *configs.Config, q email.Queue, s email.Sender, t *email.Templates, p *publish.Publisher, log eventlog.Log, clock clockwork.Clock, m *prom.Metrics, logger *slog.Logger) (*email.Worker, error) {
-	return email.New(email.Config{From: cfg.SMTP.From, Drain: cfg.Drain.Timeout}, q, s, t, p, log, clock, logger, m)
+	config := cfg.Email
+	config.From, config.Drain = cfg.SMTP.From, cfg.Drain.Timeout
+	return email.New(config, q, s, t, p, log, clock, logger, m)
 }

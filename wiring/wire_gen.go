@@ -27,11 +27,7 @@ func openSQLiteSQL(ctx context.Context, cfg *configs.Config, s Service, o Overri
 		cleanup()
 		return nil, nil, err
 	}
-	metrics, err := provideMetrics(catalogue, db, db, l)
-	if err != nil {
-		cleanup()
-		return nil, nil, err
-	}
+	metrics := provideMetrics(catalogue)
 	publisher := providePublisher(cfg, s, catalogue, db, clock, metrics)
 	parts, err := provideParts(ctx, s, db, publisher, clock, l)
 	if err != nil {
@@ -45,25 +41,28 @@ func openSQLiteSQL(ctx context.Context, cfg *configs.Config, s Service, o Overri
 		cleanup()
 		return nil, nil, err
 	}
-	hub := provideHub(db, clock, metrics, l)
+	hub := provideHub(cfg, db, clock, metrics, l)
 	sets, err := provideSets(parts, catalogue, audit, publisher, emailQueue, templates, hub)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
 	}
-	inbox, cleanup2, err := provideInbox(cfg, o, clock, l)
-	if err != nil {
-		cleanup()
-		return nil, nil, err
-	}
-	wiringGate := provideGate()
-	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, hub, inbox, metrics, wiringGate, l)
+	bus, cleanup2 := provideSQLBus(db, clock, l)
+	sequencer := provideSequencer(db, bus, clock, l)
+	inbox, cleanup3, err := provideInbox(cfg, o, clock, l)
 	if err != nil {
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	bus, cleanup3 := provideSQLBus(db, clock, l)
+	wiringGate := provideGate()
+	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
 	router, err := provideRouter(cfg, o, sets, bus, db, db, clock, metrics, l)
 	if err != nil {
 		cleanup3()
@@ -71,7 +70,6 @@ func openSQLiteSQL(ctx context.Context, cfg *configs.Config, s Service, o Overri
 		cleanup()
 		return nil, nil, err
 	}
-	sequencer := provideSequencer(db, bus, clock, l)
 	sender, cleanup4, err := provideSender(cfg, o, inbox, clock, l)
 	if err != nil {
 		cleanup3()
@@ -116,11 +114,7 @@ func openSQLiteGoChannel(ctx context.Context, cfg *configs.Config, s Service, o 
 		cleanup()
 		return nil, nil, err
 	}
-	metrics, err := provideMetrics(catalogue, db, db, l)
-	if err != nil {
-		cleanup()
-		return nil, nil, err
-	}
+	metrics := provideMetrics(catalogue)
 	publisher := providePublisher(cfg, s, catalogue, db, clock, metrics)
 	parts, err := provideParts(ctx, s, db, publisher, clock, l)
 	if err != nil {
@@ -134,25 +128,28 @@ func openSQLiteGoChannel(ctx context.Context, cfg *configs.Config, s Service, o 
 		cleanup()
 		return nil, nil, err
 	}
-	hub := provideHub(db, clock, metrics, l)
+	hub := provideHub(cfg, db, clock, metrics, l)
 	sets, err := provideSets(parts, catalogue, audit, publisher, emailQueue, templates, hub)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
 	}
-	inbox, cleanup2, err := provideInbox(cfg, o, clock, l)
-	if err != nil {
-		cleanup()
-		return nil, nil, err
-	}
-	wiringGate := provideGate()
-	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, hub, inbox, metrics, wiringGate, l)
+	bus, cleanup2 := provideGoChannelBus(l)
+	sequencer := provideSequencer(db, bus, clock, l)
+	inbox, cleanup3, err := provideInbox(cfg, o, clock, l)
 	if err != nil {
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	bus, cleanup3 := provideGoChannelBus(l)
+	wiringGate := provideGate()
+	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
 	router, err := provideRouter(cfg, o, sets, bus, db, db, clock, metrics, l)
 	if err != nil {
 		cleanup3()
@@ -160,7 +157,6 @@ func openSQLiteGoChannel(ctx context.Context, cfg *configs.Config, s Service, o 
 		cleanup()
 		return nil, nil, err
 	}
-	sequencer := provideSequencer(db, bus, clock, l)
 	sender, cleanup4, err := provideSender(cfg, o, inbox, clock, l)
 	if err != nil {
 		cleanup3()

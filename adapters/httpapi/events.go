@@ -23,7 +23,7 @@ type Deliveries interface {
 type Delivery struct {
 	Set      string    `json:"set"`
 	State    string    `json:"state" enum:"handled,pending,retrying,waiting,held,dead,discarded"`
-	Attempts int       `json:"attempts" doc:"How often the set has tried."`
+	Attempts int       `json:"attempts" doc:"How often the set has tried; not counted any more once it is handled."`
 	Due      time.Time `json:"due,omitzero" doc:"When it tries again."`
 	Reason   string    `json:"reason,omitempty" doc:"The last error."`
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -12,10 +14,11 @@ import (
 
 // Handlers shows and steers the handler sets. They work for all tenants.
 type Handlers interface {
-	// Handlers returns how all sets are, sorted by name.
+	// Handlers returns how all sets are, in any order.
 	Handlers(ctx context.Context) ([]HandlerStatus, error)
 	// Pause lets a set rest until it is resumed, on every process and over restarts. A
-	// domain.NotFound error when there is no such set; pausing a paused one changes nothing.
+	// domain.NotFound error when there is no such set, a domain.Conflict when it cannot rest;
+	// pausing a paused one changes nothing.
 	Pause(ctx context.Context, name string) error
 	// Resume lets a set go on where it rested.
 	Resume(ctx context.Context, name string) error
@@ -45,7 +48,7 @@ func (s *Server) registerHandlers(api huma.API) {
 	tags := []string{"Handlers"}
 	Register(api, huma.Operation{
 		OperationID: "list-handlers", Method: http.MethodGet, Path: "/v1/handlers", Tags: tags,
-		Summary: "All handler sets",
+		Summary: "All handler sets, by name",
 	}, func(ctx context.Context, _ *struct{}) (*reply[HandlerList], error) {
 		found, err := s.handlers(ctx)
 		if err != nil {
@@ -76,6 +79,7 @@ func (s *Server) registerHandlers(api huma.API) {
 	}
 }
 
+// handlers returns all sets, sorted by name.
 func (s *Server) handlers(ctx context.Context) ([]HandlerStatus, error) {
 	found, err := s.deps.Handlers.Handlers(ctx)
 	if err != nil {
@@ -86,6 +90,7 @@ func (s *Server) handlers(ctx context.Context) ([]HandlerStatus, error) {
 		h.Types = append([]string{}, h.Types...)
 		list[i] = h
 	}
+	slices.SortFunc(list, func(a, b HandlerStatus) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
 }
 

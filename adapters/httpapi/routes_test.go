@@ -214,8 +214,8 @@ func TestHandlers(t *testing.T) {
 	t.Parallel()
 	b := setup()
 	b.sets.all = []httpapi.HandlerStatus{
-		{Name: "audit", Types: []string{"build.started"}, Backlog: 3, Parked: 1, DeadLetters: 2},
 		{Name: "broadcast", EveryInstance: true},
+		{Name: "audit", Types: []string{"build.started"}, Backlog: 3, Parked: 1, DeadLetters: 2},
 	}
 	okJSON(t, b.call(t, "GET", "/v1/handlers", ""), 200, `{"handlers":[
 		{"name":"audit","types":["build.started"],"everyInstance":false,"paused":false,"backlog":3,"parked":1,"deadLetters":2},

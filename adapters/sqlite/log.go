@@ -105,7 +105,7 @@ func (db *DB) Read(ctx context.Context, after int64, slots eventlog.SlotSet, lim
 
 func (db *DB) head(ctx context.Context, q Querier) (int64, error) {
 	var head int64
-	err := q.QueryRowContext(ctx, db.q.head).Scan(&head)
+	err := one(ctx, q, db.q.head, &head)
 	return head, doing("read the head of the log", err)
 }
 
@@ -131,7 +131,7 @@ func (db *DB) At(ctx context.Context, positions ...int64) ([]event.Envelope, err
 // last position that was given and first the one after it.
 func (db *DB) Bounds(ctx context.Context) (first, last int64, err error) {
 	q := db.Querier(ctx)
-	if err := q.QueryRowContext(ctx, db.q.first).Scan(&first); err != nil {
+	if err := one(ctx, q, db.q.first, &first); err != nil {
 		return 0, 0, doing("read the bounds of the log", err)
 	}
 	if last, err = db.head(ctx, q); err != nil || last == 0 {

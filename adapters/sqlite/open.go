@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -42,6 +43,7 @@ type DB struct {
 	committer *committer
 	topics    *topics
 
+	closed   atomic.Bool
 	closing  sync.Once
 	closeErr error
 }
@@ -182,6 +184,7 @@ func (db *DB) Table(name string) string { return db.prefix + name }
 // come later get ErrClosed.
 func (db *DB) Close() error {
 	db.closing.Do(func() {
+		db.closed.Store(true)
 		var errs []error
 		if db.committer != nil {
 			db.committer.close()

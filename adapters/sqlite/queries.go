@@ -30,8 +30,7 @@ func newQueries(prefix string) queries {
 			partition_key, correlation_id, causation_id, depth, trace_parent, recorded, data)
 			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id, source, tenant) DO NOTHING`),
 		findFirst: in(`SELECT recorded FROM leat_log WHERE id = ? AND source = ? AND tenant = ?`),
-		// AUTOINCREMENT remembers the highest position also when the log is empty.
-		head:      in(`SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'leat_log'), 0)`),
+		head:      in(`SELECT max(coalesce((SELECT max(position) FROM leat_log), 0), pruned_through) FROM leat_log_state`),
 		first:     in(`SELECT coalesce((SELECT min(position) FROM leat_log WHERE position > pruned_through), pruned_through + 1) FROM leat_log_state`),
 		readAll:   in(`SELECT ` + columns + ` FROM leat_log WHERE position > ? AND position <= ? ORDER BY position LIMIT ?`),
 		readSlots: in(`SELECT ` + columns + ` FROM leat_log WHERE position > ? AND position <= ? AND (? >> slot) & 1 ORDER BY position LIMIT ?`),

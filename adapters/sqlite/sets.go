@@ -155,3 +155,8 @@ func each(ctx context.Context, q Querier, query string, args []any, fn func(scan
 	}
 	return rows.Err()
 }
+
+// one reads the only row of a query.
+func one(ctx context.Context, q Querier, query string, dest ...any) error {
+	return each(ctx, q, query, nil, func(scan func(...any) error) error { return scan(dest...) })
+}

@@ -53,6 +53,8 @@ func (db *DB) Querier(ctx context.Context) Querier {
 		return refusing{db: db, err: err}
 	case t != nil:
 		return txQuerier{t}
+	case db.closed.Load():
+		return refusing{db: db, err: ErrClosed}
 	}
 	return reading{db}
 }

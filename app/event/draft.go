@@ -18,7 +18,7 @@ type Draft struct {
 	Actor         string    // default: the origin's, then the handled event's
 	Source        string    // default: the publisher's
 	Time          time.Time // default: now
-	CorrelationID string    // default: the handled event's, then the origin's, then ID
+	CorrelationID string    // default: the handled event's, then the origin's, then that of the first of the call, its ID
 }
 
 // Raw is a Draft whose event comes as JSON, from outside the program.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jonboulle/clockwork"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
@@ -76,6 +77,10 @@ func (p *Publisher) Publish(ctx context.Context, drafts ...event.Draft) ([]event
 			ID: d.ID, Type: def.Type(), SchemaVersion: def.SchemaVersion(), Kind: def.Kind(),
 			Severity: event.SeverityOf(def, d.Event), Source: d.Source, Subject: d.Subject, Tenant: d.Tenant,
 			Actor: d.Actor, Time: d.Time, PartitionKey: d.PartitionKey, CorrelationID: d.CorrelationID, Data: data,
+		}
+		if i > 0 && envelopes[i].CorrelationID == "" && envelopes[i].Tenant == drafts[0].Tenant {
+			// What is published in one call has one cause, as what an aggregate records in one decision.
+			envelopes[i].CorrelationID = envelopes[0].CorrelationID
 		}
 		return nil
 	})
@@ -185,7 +190,6 @@ func (p *Publisher) complete(ctx context.Context, e *event.Envelope, now time.Ti
 		e.Tenant = first(e.Tenant, cause.Tenant)
 		e.CorrelationID = first(e.CorrelationID, cause.CorrelationID, cause.ID)
 		e.Actor = first(e.Actor, origin.Actor, cause.Actor)
-		e.TraceParent = first(e.TraceParent, cause.TraceParent)
 		if e.Depth > p.cfg.MaxDepth {
 			return &domain.Error{
 				Kind: domain.Conflict, Code: "CAUSATION_TOO_DEEP", Field: "metadata.causationId",
@@ -193,6 +197,11 @@ func (p *Publisher) complete(ctx context.Context, e *event.Envelope, now time.Ti
 					e.Type, e.Depth, e.CorrelationID, p.cfg.MaxDepth),
 			}
 		}
+	}
+	if e.TraceParent == "" {
+		carrier := propagation.MapCarrier{}
+		propagation.TraceContext{}.Inject(ctx, carrier)
+		e.TraceParent = carrier[event.MetaTraceParent]
 	}
 	e.Tenant = first(e.Tenant, origin.Tenant)
 	e.Actor = first(e.Actor, origin.Actor)

@@ -179,7 +179,7 @@ func (g *Group) readPaused(ctx context.Context) error {
 		return fmt.Errorf("read the status of handler set %s: %w", g.set.Name(), err)
 	}
 	if was := g.paused.Swap(statuses[g.set.Name()].Paused); was != g.paused.Load() {
-		g.logger.Info("handler set "+map[bool]string{true: "paused", false: "resumed"}[!was], "handler", g.set.Name())
+		g.logger.Info("handler set " + map[bool]string{true: "paused", false: "resumed"}[!was])
 	}
 	return nil
 }

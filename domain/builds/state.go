@@ -16,10 +16,5 @@ const (
 	StateCancelled State = "cancelled" // somebody gave it up
 )
 
-// States returns all states.
-func States() []State {
-	return []State{StateQueued, StateStarted, StateCompleted, StateFailed, StateCancelled}
-}
-
 // Final tells whether the state is never left again.
 func (s State) Final() bool { return s == StateCompleted || s == StateFailed || s == StateCancelled }

@@ -56,8 +56,8 @@ func (s *wrappedSubscriber) Subscribe(ctx context.Context, topic string) (<-chan
 // faulty is a bus that loses, repeats and reorders, and now and then sends rubbish.
 func faulty(seed uint64) func(b bus.Bus) bus.Bus {
 	return func(b bus.Bus) bus.Bus {
-		return wrapped{Bus: b, between: func(string) func(*message.Message, func(*message.Message)) {
-			random := rand.New(rand.NewPCG(seed, 1))
+		return wrapped{Bus: b, between: func(set string) func(*message.Message, func(*message.Message)) {
+			random := rand.New(rand.NewPCG(seed, uint64(len(set))<<8+uint64(set[0])))
 			var kept []*message.Message
 			return func(m *message.Message, send func(*message.Message)) {
 				switch random.IntN(10) {

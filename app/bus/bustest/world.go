@@ -19,7 +19,6 @@ import (
 	"github.com/leat-dev/leat/app"
 	"github.com/leat-dev/leat/app/bus"
 	"github.com/leat-dev/leat/app/event"
-	"github.com/leat-dev/leat/app/eventlog"
 	"github.com/leat-dev/leat/app/handler"
 	"github.com/leat-dev/leat/app/publish"
 	"github.com/leat-dev/leat/app/router"
@@ -124,6 +123,8 @@ type service struct {
 	stop context.CancelFunc
 	app  *app.App
 	done chan struct{}
+
+	sequencer *sequence.Sequencer
 	err  error
 }
 
@@ -149,11 +150,12 @@ func (w *world) begin(owner string, sets ...handler.Set) *service {
 		Bus: b, Log: w.store, Store: w.store, Clock: w.clock, Tracer: noop.NewTracerProvider().Tracer(""), Random: w.random, Logger: w.logger,
 	}, bound)
 	require.NoError(w, err)
+	sequencer := sequence.New(sequence.Config{}, w.store, b, w.clock, w.logger)
 	parts := []app.Part{
-		{Name: "sequencer", Run: sequence.New(sequence.Config{}, w.store, b, w.clock, w.logger).Run},
+		{Name: "sequencer", Run: sequencer.Run},
 		{Name: "router", Run: r.Run, Ready: r.Running()},
 	}
-	s := &service{w: w, done: make(chan struct{})}
+	s := &service{w: w, done: make(chan struct{}), sequencer: sequencer}
 	s.app = app.New(func(context.Context) error { return nil }, parts, w.clock, w.logger)
 	ctx, cancel := context.WithCancel(w.ctx)
 	s.stop = cancel
@@ -485,5 +487,3 @@ func (l *logBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.buf.String()
 }
-
-var _ eventlog.Log = Store(nil)

@@ -57,7 +57,7 @@ func receipts(t *testing.T, f *fixture) {
 		require.False(t, seen[r.Receipt], "a receipt was given twice")
 		seen[r.Receipt] = true
 	}
-	require.Equal(t, "rcpt_gnjfobq2ktpwsl7n", got[0].Receipt, "receipts are the same on every store")
+	require.Equal(t, "rcpt_wuiwhsmez7ybsihp", got[0].Receipt, "receipts are the same on every store")
 	f.all(t, 3)
 }
 

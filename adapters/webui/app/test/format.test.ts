@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { changesText, feedTime, shortId, shortTime, tokens } from "../src/ui/format";
+import { changesText, feedTime, shortId, shortTime, tokens, typesText } from "../src/ui/format";
 
 const now = new Date(2026, 4, 3, 20, 0, 0);
 
@@ -31,6 +31,14 @@ describe("changesText", () => {
     );
     expect(changesText(null)).toBe("");
     expect(changesText({ state: "done" })).toBe("state: done");
+  });
+});
+
+describe("typesText", () => {
+  it("counts many types by their first segment", () => {
+    expect(typesText(["order.shipped"])).toBe("order.shipped");
+    expect(typesText(["build.queued", "build.started", "build.failed", "member.invited"])).toBe("build (3), member");
+    expect(typesText(["*"])).toBe("every event");
   });
 });
 

@@ -38,10 +38,13 @@ func Main(ctx context.Context, app App, args []string) int {
 	root := app.root()
 	root.PersistentPreRun = func(*cobra.Command, []string) { reached = true }
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !reached {
 		// Cobra found fault with what was typed before any command of ours ran.
 		err = usage("%w", err)
+		if cmd != root {
+			err = usage("%s: %w", strings.TrimPrefix(cmd.CommandPath(), root.Name()+" "), err)
+		}
 	}
 	return report(app.Stderr, err)
 }

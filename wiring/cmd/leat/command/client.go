@@ -218,6 +218,9 @@ func (e *answerError) Error() string {
 	if len(faults) == 0 && (e.body.Details.Field != "" || e.body.Details.Error != "") {
 		faults = []fieldError{{Field: e.body.Details.Field, Error: e.body.Details.Error}}
 	}
+	if len(faults) == 1 && faults[0].Error == e.body.Message {
+		return s.String() // the one fault is the message
+	}
 	for _, f := range faults {
 		s.WriteString("\n" + first(f.Field, "?") + ": " + f.Error)
 	}

@@ -136,8 +136,8 @@ func (a App) deadLettersDecide(flags *clientFlags, action, short string) *cobra.
 		Short: short,
 		Args: func(_ *cobra.Command, args []string) error {
 			filtered := set != "" || typ != ""
-			if n := count(len(args) > 0, filtered, all); n != 1 {
-				return fmt.Errorf("dead-letters %s: want ids, or --set and --type, or --all", action)
+			if count(len(args) > 0, filtered, all) != 1 {
+				return errors.New("want ids, or --set and --type, or --all")
 			}
 			return nil
 		},

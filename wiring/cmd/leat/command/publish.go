@@ -69,9 +69,9 @@ published again: what is in the log already is not stored twice.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case file == "" && len(args) != 2:
-				return fmt.Errorf("publish: want a type and its data as JSON, or -f and a file")
+				return errors.New("want a type and its data as JSON, or -f and a file")
 			case file != "" && len(args) > 0:
-				return fmt.Errorf("publish: -f takes the events from a file; a type and data cannot be given as well")
+				return errors.New("-f takes the events from a file; a type and data cannot be given as well")
 			}
 			return nil
 		},

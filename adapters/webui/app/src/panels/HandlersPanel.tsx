@@ -6,6 +6,7 @@ import { Empty } from "../ui/Empty";
 import { Fault, ReadFault } from "../ui/Fault";
 import { Icon } from "../ui/Icon";
 import { Panel } from "../ui/Panel";
+import { typesText } from "../ui/format";
 
 /** The handler sets, what waits before each of them, and a switch to pause one. */
 export function HandlersPanel({ read }: { read: Read<Page<HandlerSet>> }) {
@@ -20,6 +21,13 @@ export function HandlersPanel({ read }: { read: Read<Page<HandlerSet>> }) {
           A process runs the sets of its <code>roles</code>; by default that is all of them.
         </Empty>
       )}
+      {sets && sets.length > 0 && (
+        <div class="figures sets-head" aria-hidden="true">
+          <span>backlog</span>
+          <span>parked</span>
+          <span>dead</span>
+        </div>
+      )}
       <ul class="sets">
         {sets?.map((s) => (
           <SetRow key={s.name} set={s} action={action} onChange={read.refresh} />
@@ -31,27 +39,28 @@ export function HandlersPanel({ read }: { read: Read<Page<HandlerSet>> }) {
 
 function SetRow({ set, action, onChange }: { set: HandlerSet; action: Action; onChange: () => void }) {
   const to = set.paused ? "resume" : "pause";
-  const types = (set.types ?? []).map((t) => (t === "*" ? "every event" : t)).join(", ");
+  const types = set.types ?? [];
   return (
     <li class={set.paused ? "set paused" : "set"}>
-      <div class="set-name">
+      <p class="set-name">
         <b>{set.name}</b>
         {set.paused && <span class="pill pill-warn">paused</span>}
-        <span class="set-types" title={types}>
-          {set.everyInstance ? `${types} · live, every instance` : types}
-        </span>
-      </div>
+        {set.everyInstance && <span class="pill">every instance</span>}
+      </p>
       {!set.everyInstance && (
         <dl class="figures">
-          <Figure label="backlog" value={set.backlog} tone={set.paused && set.backlog > 0 ? "warn" : ""} />
-          <Figure label="parked" value={set.parked} tone={set.parked > 0 ? "warn" : ""} />
-          <Figure label="dead" value={set.deadLetters} tone={set.deadLetters > 0 ? "bad" : ""} />
+          <Figure label="backlog" value={set.backlog} tone={set.paused ? "warn" : ""} />
+          <Figure label="parked" value={set.parked} tone="warn" />
+          <Figure label="dead" value={set.deadLetters} tone="bad" />
         </dl>
       )}
+      <p class="set-types" title={types.join(", ")}>
+        {typesText(types)}
+      </p>
       {!set.everyInstance && (
         <button
           type="button"
-          class="button quiet icon-button"
+          class="button quiet icon-button set-switch"
           disabled={action.busy === set.name}
           aria-label={`${to} ${set.name}`}
           title={set.paused ? "Resume: take up the backlog" : "Pause: events wait in the log until it is resumed"}
@@ -67,7 +76,7 @@ function SetRow({ set, action, onChange }: { set: HandlerSet; action: Action; on
 function Figure({ label, value, tone }: { label: string; value: number; tone: "" | "warn" | "bad" }) {
   return (
     <div class={`figure ${value === 0 ? "none" : tone}`}>
-      <dt>{label}</dt>
+      <dt class="unseen">{label}</dt>
       <dd>{value.toLocaleString("en")}</dd>
     </div>
   );

@@ -30,6 +30,18 @@ function moment(iso: string | undefined): Date | undefined {
 /** The end of an id: the beginning of a UUIDv7 is its time and the same for neighbours. */
 export const shortId = (id: string): string => (id.length > 10 ? `…${id.slice(-6)}` : id);
 
+/** Event types in few words: beyond three they are counted by their first segment, "build (6), project". */
+export function typesText(types: string[]): string {
+  if (types.includes("*")) return "every event";
+  if (types.length <= 3) return types.join(", ");
+  const counts = new Map<string, number>();
+  for (const type of types) {
+    const first = type.split(".", 1)[0] ?? type;
+    counts.set(first, (counts.get(first) ?? 0) + 1);
+  }
+  return [...counts].map(([first, n]) => (n > 1 ? `${first} (${n})` : first)).join(", ");
+}
+
 /** Colour class of an event: its kind, of alerts their severity. */
 export const toneOf = (e: CloudEvent): string =>
   e.kind === "alert" ? `tone-alert-${e.severity ?? "medium"}` : `tone-${e.kind ?? "business"}`;

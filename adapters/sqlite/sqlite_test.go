@@ -1,0 +1,26 @@
+package sqlite_test
+
+import (
+	"testing"
+
+	"github.com/jonboulle/clockwork"
+
+	"github.com/leat-dev/leat/app/deadletter/deadlettertest"
+	"github.com/leat-dev/leat/app/eventlog/eventlogtest"
+	"github.com/leat-dev/leat/app/settle/settletest"
+)
+
+func TestEventLog(t *testing.T) {
+	t.Parallel()
+	eventlogtest.Run(t, func(t *testing.T, c clockwork.Clock) eventlogtest.Store { return open(t, c) })
+}
+
+func TestSettle(t *testing.T) {
+	t.Parallel()
+	settletest.Run(t, func(t *testing.T, c clockwork.Clock) settletest.Store { return open(t, c) })
+}
+
+func TestDeadLetters(t *testing.T) {
+	t.Parallel()
+	deadlettertest.Run(t, func(t *testing.T, c clockwork.Clock) deadlettertest.Store { return open(t, c) })
+}

@@ -1,0 +1,217 @@
+// Package settletest is the conformance suite of package settle's Store: what every store of
+// settlement records must do. A store's test calls Run with one line.
+package settletest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leat-dev/leat/app/deadletter"
+	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/settle"
+)
+
+// Store is what the suite needs: the settlement records, the log as what effects write to, and the dead
+// letters.
+type Store interface {
+	settle.Store
+	settle.Deliveries
+	settle.Backlogs
+	eventlog.Log
+	deadletter.Store
+}
+
+// Run tests a store. open returns an empty one that takes the time from clock, and sees to its end.
+func Run(t *testing.T, open func(t *testing.T, clock clockwork.Clock) Store) {
+	for _, c := range []struct {
+		name string
+		test func(t *testing.T, f *fixture)
+	}{
+		{"register", register},
+		{"register again", registerAgain},
+		{"forget", forget},
+		{"pause and resume", pauseAndResume},
+		{"a lane has one owner", oneOwner},
+		{"a dead owner's lane is taken over", takeOver},
+		{"what was in hand is counted", inHand},
+		{"renew", renew},
+		{"an old owner can write nothing", fences},
+		{"settle moves the cursor", settleMovesCursor},
+		{"the effect and the cursor commit together", effectAndCursor},
+		{"a panic in an effect", panicInEffect},
+		{"settle joins a transaction", settleInTx},
+		{"one failing work among many", failingAmongMany},
+		{"advance", advance},
+		{"park", park},
+		{"parked events of some slots", parkedBySlots},
+		{"an attempt of a parked event", attemptOfParked},
+		{"bury", bury},
+		{"redrive handled", redriveHandled},
+		{"redrive fails again", redriveFails},
+		{"exactly once under takeover", exactlyOnceUnderTakeover},
+		{"deliveries", deliveries},
+		{"backlog", backlog},
+		{"model", model},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			clock := clockwork.NewFakeClockAt(start)
+			c.test(t, &fixture{Store: open(t, clock), clock: clock, open: open})
+		})
+	}
+}
+
+var (
+	start   = time.Date(2024, 5, 17, 9, 30, 0, 123456000, time.UTC)
+	errTest = errors.New("the test wants it so")
+)
+
+const (
+	patience = 20 * time.Second
+	ttl      = 10 * time.Second
+	typ      = "build.started"
+)
+
+type fixture struct {
+	Store
+	clock *clockwork.FakeClock
+	open  func(t *testing.T, clock clockwork.Clock) Store
+}
+
+func ctxOf(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func envelope(id, key string) event.Envelope {
+	return event.Envelope{
+		ID: id, Type: typ, SchemaVersion: 1, Kind: event.Business, Source: "tests", Tenant: "acme", Subject: key,
+		PartitionKey: key, Time: start, CorrelationID: "c", Data: []byte(`{}`), Slot: event.SlotOf("acme", key),
+	}
+}
+
+// log appends n events e0, e1…, each with its own key, and returns them with their positions.
+func (f *fixture) log(t testing.TB, n int) []event.Envelope {
+	t.Helper()
+	events := make([]event.Envelope, n)
+	for i := range events {
+		events[i] = envelope(fmt.Sprint("e", i), fmt.Sprint("key", i))
+	}
+	_, err := f.Append(ctxOf(t), events)
+	require.NoError(t, err)
+	return f.holds(t, n)
+}
+
+// holds waits until the log shows n events.
+func (f *fixture) holds(t testing.TB, n int) []event.Envelope {
+	t.Helper()
+	ctx := ctxOf(t)
+	for {
+		appended := f.Appended()
+		events, _, err := f.Read(ctx, 0, 0, n+1)
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(events), n, "the log holds more than it should")
+		if len(events) == n {
+			return events
+		}
+		select {
+		case <-appended:
+		case <-ctx.Done():
+			t.Fatalf("the log shows %d events, want %d", len(events), n)
+		}
+	}
+}
+
+func (f *fixture) register(t testing.TB, set string) {
+	t.Helper()
+	require.NoError(t, f.Register(ctxOf(t), settle.Registration{Set: set, Types: []string{typ}}))
+}
+
+func (f *fixture) mustAcquire(t testing.TB, set string, lane int, owner string) settle.Lease {
+	t.Helper()
+	l, ok, err := f.Acquire(ctxOf(t), set, lane, owner, ttl)
+	require.NoError(t, err)
+	require.True(t, ok, "lane %d of %s is not free for %s", lane, set, owner)
+	return l
+}
+
+func (f *fixture) mustSettle(t testing.TB, w settle.Work) {
+	t.Helper()
+	require.NoError(t, f.Settle(ctxOf(t), w))
+}
+
+func (f *fixture) status(t testing.TB, set string) settle.Status {
+	t.Helper()
+	all, err := f.Statuses(ctxOf(t))
+	require.NoError(t, err)
+	require.Contains(t, all, set)
+	return all[set]
+}
+
+func (f *fixture) parked(t testing.TB, set string) []settle.Parked {
+	t.Helper()
+	var slots []int
+	for slot := range event.Slots {
+		slots = append(slots, slot)
+	}
+	p, err := f.Parked(ctxOf(t), set, slots)
+	require.NoError(t, err)
+	return p
+}
+
+// append is an effect: it writes an event to the log in the transaction of its context.
+func (f *fixture) effect(id string) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		e := envelope(id, "effects")
+		e.Type = "effect.made"
+		receipts, err := f.Append(ctx, []event.Envelope{e})
+		if err == nil && receipts[0].Duplicate {
+			return fmt.Errorf("the effect %s is there already", id)
+		}
+		return err
+	}
+}
+
+// everywhere are cursors that all stand at one position.
+func everywhere(position int64) (cursors [event.Slots]int64) {
+	for slot := range cursors {
+		cursors[slot] = position
+	}
+	return cursors
+}
+
+func parkedOf(e event.Envelope, state settle.ParkState, attempts int) *settle.Parked {
+	return &settle.Parked{
+		Position: e.Position, Slot: e.Slot, Key: e.Key(), State: state, Attempts: attempts,
+		Due: start.Add(time.Duration(attempts) * time.Minute), Reason: fmt.Sprint("reason ", attempts),
+	}
+}
+
+func letterOf(set string, e event.Envelope, attempts int) *deadletter.Letter {
+	return &deadletter.Letter{
+		Set: set, Event: e, Attempts: attempts, Reason: fmt.Sprint("reason ", attempts),
+		Failed: start.Add(time.Duration(attempts) * time.Hour), State: deadletter.Open,
+	}
+}
+
+// together runs fn on n goroutines and waits for them.
+func together(n int, fn func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			fn(i)
+		}()
+	}
+	wg.Wait()
+}

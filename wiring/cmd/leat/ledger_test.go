@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io/fs"
+	"log/slog"
+	"os"
+	"testing/fstest"
+
+	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/handler"
+	"github.com/leat-dev/leat/configs"
+	"github.com/leat-dev/leat/handlers/notify"
+	"github.com/leat-dev/leat/wiring"
+	"github.com/leat-dev/leat/wiring/cmd/leat/command"
+)
+
+// The ledger is a service for counting: each entry.written goes to audit, leads to a mail, and is
+// written by the set "ledger" into a table that keeps every call, so that what is lost, done twice or
+// out of order for its key can be seen from outside.
+
+type written struct {
+	Key    string `json:"key"`
+	Number int    `json:"number"`
+	Email  string `json:"email"`
+}
+
+func (written) EventType() string { return "entry.written" }
+
+func runWith(s wiring.Service) int {
+	ctx, stop := command.WithSignals(context.Background(), os.Stderr, os.Exit)
+	defer stop()
+	return command.Main(ctx, command.App{
+		Serve: func(ctx context.Context, cfg *configs.Config, logger *slog.Logger) error {
+			return wiring.Serve(ctx, cfg, s, logger)
+		},
+		Environ: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+	}, os.Args[1:])
+}
+
+func ledgerService() wiring.Service {
+	return wiring.Service{
+		Name:        "ledger",
+		Definitions: []event.Definitions{{event.Define[written](event.Business)}},
+		Build: func(ctx context.Context, kit wiring.Kit) (wiring.Parts, error) {
+			if err := kit.Store.Migrate(ctx, fstest.MapFS{"00001_ledger.sql": {Data: []byte(
+				"-- +goose Up\nCREATE TABLE leat_ledger (seq INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, number INTEGER NOT NULL);\n"),
+			}}, "ledger"); err != nil {
+				return wiring.Parts{}, err
+			}
+			return wiring.Parts{
+				Sets: []handler.Set{handler.NewSet("ledger", handler.OnTx(func(ctx context.Context, e written) error {
+					_, err := kit.Store.Querier(ctx).ExecContext(ctx,
+						"INSERT INTO "+kit.Store.Table("ledger")+" (key, number) VALUES (?, ?)", e.Key, e.Number)
+					return err
+				}))},
+				Audit:      []event.Pattern{"entry.*"},
+				Rules:      []notify.Rule{{Type: "entry.written", Template: "entry"}},
+				Recipients: writer{},
+				Templates: []fs.FS{fstest.MapFS{
+					"entry.subject.tmpl": {Data: []byte("{{.Data.key}} {{.Data.number}}")},
+					"entry.txt.tmpl":     {Data: []byte("Entry {{.Data.number}} of {{.Data.key}}.\n")},
+				}},
+			}, nil
+		},
+	}
+}
+
+// writer sends each entry's mail to the address that stands in it.
+type writer struct{}
+
+func (writer) Recipients(_ context.Context, e event.Envelope) ([]notify.Recipient, error) {
+	var w written
+	if err := json.Unmarshal(e.Data, &w); err != nil {
+		return nil, err
+	}
+	if w.Email == "" {
+		return nil, nil
+	}
+	return []notify.Recipient{{Address: w.Email}}, nil
+}
