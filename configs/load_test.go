@@ -133,7 +133,7 @@ func TestFaultsNameTheKey(t *testing.T) {
 		"unknown section":            {file: "quux: {a: 1}", want: `quux.a: unknown key in FILE`},
 		"unknown in environment":     {env: []string{"LEAT_BUS_KIND=sql"}, want: `bus_kind: unknown key in LEAT_BUS_KIND; did you mean LEAT_BUS__KIND?`},
 		"unknown flag":               {flags: map[string]string{"stroe.url": "x"}, want: `stroe.url: unknown key in --set stroe.url; did you mean store.url?`},
-		"unknown policy key":         {file: "handlers: {audit: {attemps: 3}}", want: `handlers.audit.attemps: unknown key in FILE; did you mean handlers.audit.attempts?`},
+		"unknown policy key":         {file: "handlers: {audit: {attempt: 3}}", want: `handlers.audit.attempt: unknown key in FILE; did you mean handlers.audit.attempts?`},
 		"bad set name":               {file: "handlers: {Audit: {attempts: 3}}", want: `handlers.Audit.attempts: unknown key in FILE`},
 		"section with a value":       {file: "http: 8080", want: `http: is a section and has no value of its own (in FILE)`},
 		"duration without unit":      {file: "retry: {initial: 2}", want: `retry.initial: "2" in FILE is not a duration such as 500ms, 30s or 1m30s`},

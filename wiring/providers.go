@@ -132,13 +132,13 @@ func provideSets(parts Parts, c *event.Catalogue, store audit.Store, p *publish.
 	return sets, errors.Join(faults...)
 }
 
-// Roles returns every role that the service knows.
-func (s Sets) Roles() []string {
-	roles := []string{configs.RoleAPI, configs.RoleSequencer, configs.RoleEmail}
-	for _, set := range s {
-		roles = append(roles, set.Name())
+// Names returns the names of the sets.
+func (s Sets) Names() []string {
+	names := make([]string, len(s))
+	for i, set := range s {
+		names[i] = set.Name()
 	}
-	return roles
+	return names
 }
 
 func provideSQLBus(log eventlog.Log, clock clockwork.Clock, logger *slog.Logger) (*sqlbus.Bus, func()) {
@@ -161,7 +161,7 @@ func closing(what string, closeIt func() error, logger *slog.Logger) func() {
 
 // provideRouter runs the sets that are roles of this process.
 func provideRouter(cfg *configs.Config, o Overrides, sets Sets, b bus.Bus, log eventlog.Log, store settle.Store, clock clockwork.Clock, m *prom.Metrics, logger *slog.Logger) (*router.Router, error) {
-	if err := cfg.ValidateRoles(sets.Roles()); err != nil {
+	if err := cfg.ValidateRoles(sets.Names()); err != nil {
 		return nil, err
 	}
 	owner, err := ownerName()
@@ -256,7 +256,5 @@ func provideSender(cfg *configs.Config, o Overrides, inbox *devinbox.Inbox, cloc
 }
 
 func provideWorker(cfg *configs.Config, q email.Queue, s email.Sender, t *email.Templates, p *publish.Publisher, log eventlog.Log, clock clockwork.Clock, m *prom.Metrics, logger *slog.Logger) (*email.Worker, error) {
-	config := cfg.Email
-	config.From, config.Drain = cfg.SMTP.From, cfg.Drain.Timeout
-	return email.New(config, q, s, t, p, log, clock, logger, m)
+	return email.New(cfg.EmailWorker(), q, s, t, p, log, clock, logger, m)
 }

@@ -68,6 +68,7 @@ func serve(t *testing.T, change func(*server)) *server {
 		_ = s.Serve(l)
 	}()
 	t.Cleanup(func() {
+		_ = l.Close() // Close does not know of it until Serve has begun
 		_ = s.Close()
 		<-done
 	})

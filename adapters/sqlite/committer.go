@@ -13,6 +13,7 @@ const (
 	maxBatch  = 256                    // how many callers share a commit at most
 	gatherMin = 8                      // with so many, others are likely to come: those of the commit before
 	gatherFor = 300 * time.Microsecond // how long to wait for them
+	batchFor  = 20 * time.Millisecond  // how long callers are taken in, where their functions are slow
 	queueSize = 1024                   // how many callers wait in order; more wait for room
 )
 
@@ -40,6 +41,7 @@ type request struct {
 	ctx   context.Context
 	fn    func(t *tx) error
 	alone func() error // instead of fn: runs between transactions
+	bare  bool         // fn needs no savepoint
 	state atomic.Int32
 	done  chan struct{} // closed when the outcome is known
 
@@ -49,6 +51,7 @@ type request struct {
 	panicky  bool
 	exited   bool // fn called runtime.Goexit
 	touched  []string
+	head     int64 // the last position it gave, 0 for none
 }
 
 const (
@@ -74,9 +77,11 @@ func (c *committer) close() {
 	<-c.ended
 }
 
-// submit runs fn in a transaction and returns when that has ended.
-func (c *committer) submit(ctx context.Context, fn func(t *tx) error) error {
-	return c.await(&request{ctx: ctx, fn: fn, done: make(chan struct{})})
+// submit runs fn in a transaction and returns when that has ended. bare says that fn makes one
+// writing statement at most, as its last act: as SQLite undoes a failed statement, it can do
+// without a savepoint.
+func (c *committer) submit(ctx context.Context, bare bool, fn func(t *tx) error) error {
+	return c.await(&request{ctx: ctx, fn: fn, bare: bare, done: make(chan struct{})})
 }
 
 // exclusively runs fn while no transaction is open.
@@ -150,7 +155,8 @@ func (c *committer) run() {
 // been told and are likely to come again.
 func (c *committer) gather() {
 	var company <-chan time.Time
-	for !c.w.gone && len(c.batch) < maxBatch {
+	began := time.Now() // of the machine: this is about callers who wait, not about what is stored
+	for !c.w.gone && len(c.batch) < maxBatch && time.Since(began) < batchFor {
 		select {
 		case r, ok := <-c.queue:
 			if !ok {
@@ -219,12 +225,17 @@ func (c *committer) apply(r *request) {
 		}
 		r.settle()
 	}()
-	r.guard(func() error { return t.nested(func() error { return r.fn(t) }) })
+	r.guard(func() error {
+		if r.bare {
+			return r.fn(t)
+		}
+		return t.nested(func() error { return r.fn(t) })
+	})
 	if c.w.gone && !r.panicky {
 		r.err = lost(cmp.Or(r.err, errLost))
 	}
 	if r.err == nil && !r.panicky {
-		r.touched = t.touched
+		r.touched, r.head = t.touched, t.head
 		c.batch = append(c.batch, r)
 		joined = true
 	}
@@ -258,6 +269,9 @@ func (c *committer) finish() {
 	if err != nil {
 		c.db.logger.Error("the store lost a transaction", "error", err, "callers", len(batch))
 	} else if len(batch) > 0 {
+		for _, r := range batch {
+			c.db.head.Store(max(c.db.head.Load(), r.head)) // before anybody is told to look
+		}
 		c.db.topics.committed(batch)
 	}
 	for i, r := range batch {

@@ -136,7 +136,7 @@ func TestLostTransaction(t *testing.T) {
 						wg.Add(1)
 						go func() {
 							defer wg.Done()
-							culprit = db.InTx(ctx2(), func(ctx context.Context) error {
+							culprit = db.InTx(context.Background(), func(ctx context.Context) error {
 								_, err := db.Querier(ctx).ExecContext(ctx, statement)
 								if !swallowed {
 									return err
@@ -164,8 +164,6 @@ func TestLostTransaction(t *testing.T) {
 		}
 	}
 }
-
-func ctx2() context.Context { return context.Background() }
 
 func requireLost(t *testing.T, err error) {
 	t.Helper()

@@ -21,7 +21,7 @@ func (db *DB) Append(ctx context.Context, events []event.Envelope) ([]eventlog.R
 		return nil, nil
 	}
 	receipts := make([]eventlog.Receipt, len(events))
-	err := db.write(ctx, func(t *tx) error {
+	err := db.submit(ctx, len(events) == 1, func(t *tx) error {
 		now := db.now()
 		for i := range events {
 			r, err := db.insert(t, &events[i], now)
@@ -53,9 +53,15 @@ func (db *DB) insert(t *tx, e *event.Envelope, now int64) (eventlog.Receipt, err
 		return eventlog.Receipt{}, err
 	}
 	r := eventlog.Receipt{EventID: e.ID, Receipt: receipt(e.Tenant, e.Source, e.ID)}
-	if n, err := res.RowsAffected(); err != nil {
+	n, err := res.RowsAffected()
+	if err != nil {
 		return r, err
-	} else if n == 0 {
+	}
+	if n > 0 {
+		if t.head, err = res.LastInsertId(); err != nil {
+			return r, err
+		}
+	} else {
 		r.Duplicate = true
 		if err := t.w.row(db.q.findFirst, []any{e.ID, e.Source, e.Tenant}, &now); err != nil {
 			return r, err
@@ -77,7 +83,7 @@ func receipt(tenant, source, id string) string {
 func (db *DB) Read(ctx context.Context, after int64, slots eventlog.SlotSet, limit int) ([]event.Envelope, int64, error) {
 	q := db.Querier(ctx)
 	// The head comes first: what is appended afterwards lies beyond what this answer speaks of.
-	head, err := db.head(ctx, q)
+	head, err := db.headOf(ctx, q)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -103,7 +109,12 @@ func (db *DB) Read(ctx context.Context, after int64, slots eventlog.SlotSet, lim
 	return events, head, nil
 }
 
-func (db *DB) head(ctx context.Context, q Querier) (int64, error) {
+// headOf returns the last position that was given, as q sees it. Outside a transaction it is known without
+// asking, since nobody else writes the file.
+func (db *DB) headOf(ctx context.Context, q Querier) (int64, error) {
+	if _, outside := q.(reading); outside {
+		return db.head.Load(), nil
+	}
 	var head int64
 	err := one(ctx, q, db.q.head, &head)
 	return head, doing("read the head of the log", err)
@@ -134,7 +145,7 @@ func (db *DB) Bounds(ctx context.Context) (first, last int64, err error) {
 	if err := one(ctx, q, db.q.first, &first); err != nil {
 		return 0, 0, doing("read the bounds of the log", err)
 	}
-	if last, err = db.head(ctx, q); err != nil || last == 0 {
+	if last, err = db.headOf(ctx, q); err != nil || last == 0 {
 		return 0, 0, err
 	}
 	return first, last, nil

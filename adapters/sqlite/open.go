@@ -43,6 +43,8 @@ type DB struct {
 	committer *committer
 	topics    *topics
 
+	head atomic.Int64 // the last position that was committed
+
 	closed   atomic.Bool
 	closing  sync.Once
 	closeErr error
@@ -128,7 +130,15 @@ func (db *DB) start(ctx context.Context) (err error) {
 	db.readers.SetMaxOpenConns(readConnections)
 	db.readers.SetMaxIdleConns(readConnections)
 	db.committer = newCommitter(db, w)
-	return db.expireLeases(ctx)
+	if err := db.expireLeases(ctx); err != nil {
+		return err
+	}
+	var head int64
+	if err := one(ctx, db.Querier(ctx), db.q.head, &head); err != nil {
+		return unavailable(db.path, err)
+	}
+	db.head.Store(head)
+	return nil
 }
 
 func (db *DB) dsn(more string) string {

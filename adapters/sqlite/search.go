@@ -92,16 +92,16 @@ func (w *where) types(patterns []event.Pattern) {
 	if len(patterns) == 0 {
 		return
 	}
-	var any []string
+	var either []string
 	for _, p := range patterns {
 		if strings.Contains(string(p), "*") {
-			any = append(any, "type GLOB ?")
+			either = append(either, "type GLOB ?")
 		} else {
-			any = append(any, "type = ?")
+			either = append(either, "type = ?")
 		}
 		w.args = append(w.args, string(p))
 	}
-	w.conditions = append(w.conditions, "("+strings.Join(any, " OR ")+")")
+	w.conditions = append(w.conditions, "("+strings.Join(either, " OR ")+")")
 }
 
 func (w *where) String() string {

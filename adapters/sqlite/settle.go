@@ -17,7 +17,8 @@ func (db *DB) Settle(ctx context.Context, w settle.Work) error {
 	if w.Park != nil && w.Dead != nil {
 		return fmt.Errorf("settle event %s: it cannot be parked and dead at once", w.Event.ID)
 	}
-	return db.write(ctx, func(t *tx) error {
+	bare := w.Effect == nil && w.First && w.Dead == nil && w.Park == nil // one cursor moves
+	return db.submit(ctx, bare, func(t *tx) error {
 		if err := db.checkFence(t, w.Lease); err != nil {
 			return err
 		}

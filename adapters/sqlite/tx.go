@@ -33,14 +33,23 @@ func (db *DB) InTx(ctx context.Context, fn func(ctx context.Context) error) erro
 // write runs fn in the transaction that ctx carries, under a savepoint, else in one of the
 // committer's.
 func (db *DB) write(ctx context.Context, fn func(t *tx) error) error {
+	return db.submit(ctx, false, fn)
+}
+
+// submit is write for functions that may be bare (committer.submit).
+func (db *DB) submit(ctx context.Context, bare bool, fn func(t *tx) error) error {
 	t, err := db.txOf(ctx)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case t == nil:
+		return db.committer.submit(ctx, bare, fn)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case bare:
+		return fn(t)
 	}
-	if t != nil {
-		return t.nested(func() error { return fn(t) })
-	}
-	return db.committer.submit(ctx, fn)
+	return t.nested(func() error { return fn(t) })
 }
 
 // Querier returns what runs statements in the transaction that ctx carries, else the pool of
@@ -91,6 +100,7 @@ type tx struct {
 	w       *writer
 	depth   int
 	touched []string
+	head    int64 // the last position given
 	ended   atomic.Bool
 }
 
@@ -109,11 +119,11 @@ func (t *tx) nested(fn func() error) error {
 		return doing("set a savepoint", err)
 	}
 	t.depth++
-	touched, kept := len(t.touched), false
+	touched, head, kept := len(t.touched), t.head, false
 	defer func() {
 		t.depth--
 		if !kept {
-			t.touched = t.touched[:touched]
+			t.touched, t.head = t.touched[:touched], head
 			t.w.undo(t.depth)
 		}
 	}()

@@ -23,7 +23,7 @@ func (c *client) catchUp(ctx context.Context) error {
 		// begins now.
 		return c.tellGap(first - 1)
 	}
-	joined := c.join(through)
+	joined := len(events) < pageSize && c.join(through)
 	progress := through > c.at
 	for _, e := range events {
 		if !c.wants(&e) {
@@ -87,7 +87,7 @@ func (c *client) tellGap(to int64) error {
 	return nil
 }
 
-// join lets pushes into the client's queue if none has gone by that the log, read through the
+// join lets pushes into the client's queue if none has gone by that the log, read to its end at the
 // position, did not have.
 func (c *client) join(through int64) bool {
 	c.hub.mu.Lock() // between two pushes

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -174,7 +175,7 @@ func TestSlowClientIsClosedAndOthersGoOn(t *testing.T) {
 		c.say(`{"op":"subscribe"}`)
 		c.want("hello 0", "position 0")
 	}
-	big := `{"text":"` + strings.Repeat("x", 200<<10) + `"}`
+	big := `{"text":"` + strings.Repeat("x", 64<<10) + `"}`
 	sent := 0
 	for dropped := 0; dropped == 0; _, dropped, _ = b.counts.get() {
 		require.Less(t, sent, 1000, "the slow client costs more than it may")
@@ -206,7 +207,7 @@ func TestClientThatNeverReadsIsCut(t *testing.T) {
 	stuck.say(`{"op":"subscribe"}`)
 	stuck.want("hello 0", "position 0")
 	big := numbered(0)
-	big.Data = []byte(`{"text":"` + strings.Repeat("x", 200<<10) + `"}`)
+	big.Data = []byte(`{"text":"` + strings.Repeat("x", 64<<10) + `"}`)
 	for clients := 1; clients > 0; clients, _, _ = b.counts.get() {
 		big.ID += "x"
 		b.push(t, big)
@@ -226,29 +227,34 @@ func TestPings(t *testing.T) {
 		return answer(text)
 	})
 	dead.SetPingHandler(func(string) error { return nil })
-	failed := make(chan error, 2)
-	for _, c := range []*client{alive, dead} {
-		go func() {
-			_, err := c.next()
-			failed <- err
-		}()
-	}
+	heard, cut := make(chan string, 10), make(chan error, 1)
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for got, err := alive.next(); err == nil; got, err = alive.next() {
+			heard <- got.short()
+		}
+	})
+	reading.Go(func() {
+		_, err := dead.next()
+		cut <- err
+	})
 	require.NoError(t, b.clock.BlockUntilContext(t.Context(), 2))
-	for range 45 {
+	for second := 1; second <= 45; second++ {
 		b.clock.Advance(time.Second)
-		if b.clock.Now().Second()%20 == 0 {
+		if second%20 == 0 {
 			<-pinged
 		}
-		if clients, _, _ := b.counts.get(); clients == 1 {
-			break
+		if second == 40 {
+			alive.say(`{"op":"subscribe"}`)
+			require.Equal(t, "position 0", <-heard, "by then the server has read what came before, the pongs")
 		}
 	}
-	err := <-failed
+	err := <-cut
 	require.True(t, isCut(err), "got %v", err)
-	clients := func() int { n, _, _ := b.counts.get(); return n }
-	require.Eventually(t, func() bool { return clients() == 1 }, 10*time.Second, time.Millisecond)
-	_ = alive.Close()
-	require.Error(t, <-failed)
+	b.push(t, numbered(1))
+	require.Equal(t, "event 1 e1", <-heard)
+	require.NoError(t, alive.Close())
+	reading.Wait()
 }
 
 func TestClose(t *testing.T) {

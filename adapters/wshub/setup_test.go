@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -81,10 +82,11 @@ func (f *feed) last() int64 {
 	return f.events[len(f.events)-1].Position
 }
 
-// append gives the events positions and keeps them.
+// append gives the events positions, keeps them and returns them.
 func (f *feed) append(events ...event.Envelope) []event.Envelope {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	events = slices.Clone(events)
 	for i := range events {
 		events[i].Position = f.last() + 1
 		f.events = append(f.events, events[i])
@@ -135,7 +137,7 @@ func setup(t *testing.T, cfg wshub.Config) *bundle {
 	server := httptest.NewUnstartedServer(mux)
 	server.Config.ConnState = func(c net.Conn, s http.ConnState) {
 		if tcp, ok := c.(*net.TCPConn); ok && s == http.StateNew {
-			_ = tcp.SetWriteBuffer(8 << 10) // so that a client that does not read is soon felt
+			_ = tcp.SetWriteBuffer(64 << 10) // so that a client that does not read is soon felt
 		}
 	}
 	server.Start()
@@ -190,7 +192,7 @@ func tryDial(b *bundle, tenant string, header ...string) (*websocket.Conn, *http
 		NetDial: func(network, address string) (net.Conn, error) {
 			c, err := net.Dial(network, address)
 			if tcp, ok := c.(*net.TCPConn); ok {
-				_ = tcp.SetReadBuffer(8 << 10)
+				_ = tcp.SetReadBuffer(64 << 10)
 			}
 			return c, err
 		},

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/domain"
 )
@@ -128,7 +130,7 @@ func (w *Worker) finish(ctx context.Context, claimed time.Time, c Claimed, o Out
 	}
 	silent := false
 	w.persist(ctx, claimed, log, func(ctx context.Context) error {
-		err := w.tx.InTx(event.WithHandled(ctx, c.Requested), func(ctx context.Context) error {
+		err := w.tx.InTx(continuing(ctx, c.Requested), func(ctx context.Context) error {
 			if err := w.queue.Finish(ctx, c, o); err != nil || silent {
 				return err
 			}
@@ -148,6 +150,12 @@ func (w *Worker) finish(ctx context.Context, claimed time.Time, c Claimed, o Out
 		}
 		return err
 	})
+}
+
+// continuing returns a context in which what is published carries on from e.
+func continuing(ctx context.Context, e event.Envelope) context.Context {
+	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{event.MetaTraceParent: e.TraceParent})
+	return event.WithHandled(ctx, e)
 }
 
 // errAgain asks persist for another try at once.

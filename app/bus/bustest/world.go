@@ -125,7 +125,7 @@ type service struct {
 	done chan struct{}
 
 	sequencer *sequence.Sequencer
-	err  error
+	err       error
 }
 
 // begin starts a service without waiting for it.

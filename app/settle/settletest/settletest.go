@@ -168,7 +168,7 @@ func (f *fixture) parked(t testing.TB, set string) []settle.Parked {
 	return p
 }
 
-// append is an effect: it writes an event to the log in the transaction of its context.
+// effect writes an event to the log in the transaction of its context.
 func (f *fixture) effect(id string) func(ctx context.Context) error {
 	return func(ctx context.Context) error {
 		e := envelope(id, "effects")

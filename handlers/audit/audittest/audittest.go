@@ -209,7 +209,6 @@ func tenants(t *testing.T, s Subject) {
 	require.Equal(t, []int64{5, 3, 1}, s.positions(t, audit.Query{Tenant: "acme", Limit: 1}))
 	require.Equal(t, []int64{6, 4, 2}, s.positions(t, audit.Query{Tenant: "globex", Limit: 2}))
 	require.Empty(t, s.positions(t, audit.Query{Tenant: "ACME"}))
-	require.Empty(t, s.positions(t, audit.Query{Tenant: "acme' OR '1'='1"}))
 
 	_, next := s.entries(t, audit.Query{Tenant: "globex", Limit: 1})
 	require.NotEmpty(t, next)
@@ -233,6 +232,7 @@ func badQueries(t *testing.T, s Subject) {
 	s.record(t, entry(1))
 	for _, q := range []audit.Query{
 		{},
+		{Tenant: "acme' OR '1'='1"},
 		{Tenant: "acme", Cursor: "nonsense"},
 		{Tenant: "acme", Cursor: "%%%"},
 		{Tenant: "acme", Types: []event.Pattern{"Build"}},

@@ -64,7 +64,7 @@ func (t *tail) run(ctx context.Context) error {
 	for attempt := 0; ; attempt++ {
 		err := t.feed.follow(ctx, t.show)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the tail was asked to end; that its connection did too is no error
 		}
 		var lost *lostError
 		switch {
