@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,9 @@ type Config struct {
 	Poll time.Duration
 	// Page is how many events are handed over at once. Default 512.
 	Page int
+	// EveryProcess says that the bus reaches this process only, so that each process feeds its own,
+	// also one that does not give the positions. Without effect for a log that is no Leader.
+	EveryProcess bool
 }
 
 // Log is what the sequencer needs of the log.
@@ -49,7 +53,8 @@ type Sequencer struct {
 	slotPrev [event.Slots]int64
 }
 
-// New returns a sequencer; it starts nothing.
+// New returns a sequencer; it starts nothing. When log is a Leader the sequencer gives the positions
+// as well, while this process has the lead.
 func New(cfg Config, log Log, b Publisher, clock clockwork.Clock, logger *slog.Logger) *Sequencer {
 	if cfg.Poll == 0 {
 		cfg.Poll = time.Second
@@ -63,8 +68,37 @@ func New(cfg Config, log Log, b Publisher, clock clockwork.Clock, logger *slog.L
 // Position is how far the bus was fed.
 func (s *Sequencer) Position() int64 { return s.at.Load() }
 
-// Run follows the log from its present end until ctx ends.
+// Run follows the log from its present end until ctx ends; when the log is a Leader, and the bus is
+// shared by all processes, only while this process has the lead.
 func (s *Sequencer) Run(ctx context.Context) error {
+	leader, elected := s.log.(Leader)
+	switch {
+	case !elected:
+		return s.follow(ctx)
+	case s.cfg.EveryProcess:
+		ctx, cancel := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		wg.Go(func() { lead(ctx, leader, s.logger, nil) })
+		defer wg.Wait()
+		defer cancel()
+		return s.follow(ctx)
+	}
+	lead(ctx, leader, s.logger, func(ctx context.Context) {
+		for ctx.Err() == nil {
+			if err := s.follow(ctx); err != nil && ctx.Err() == nil {
+				s.logger.Warn("follow the log", "error", err)
+				select {
+				case <-ctx.Done():
+				case <-s.clock.After(s.cfg.Poll):
+				}
+			}
+		}
+	})
+	return nil
+}
+
+// follow feeds the bus from the log's present end until ctx ends.
+func (s *Sequencer) follow(ctx context.Context) error {
 	_, last, err := s.log.Bounds(ctx)
 	if err != nil {
 		return fmt.Errorf("look at the end of the log: %w", err)
