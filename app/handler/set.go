@@ -103,6 +103,9 @@ func matching(fn func(context.Context, event.Envelope) error, patterns []event.P
 				return undecodable(err)
 			}
 			e.Data = data
+			if d, ok := c.Lookup(e.Type); ok {
+				e.SchemaVersion = d.SchemaVersion()
+			}
 			return fn(ctx, e)
 		}
 	}
