@@ -209,7 +209,7 @@ func (e *entry) decode(data []byte) (domain.Event, error) {
 	if err := json.Unmarshal(data, v.Interface()); err != nil {
 		return nil, fmt.Errorf("decode %s: %w", e.typ, err)
 	}
-	return v.Elem().Interface().(domain.Event), nil
+	return v.Elem().Interface().(domain.Event), nil //nolint:forcetypeassert // Define takes nothing else
 }
 
 // validate checks data of the current version; its error names every field at fault.

@@ -128,7 +128,7 @@ func checkJSON(data []byte) error {
 				stack = stack[:len(stack)-1]
 				continue
 			}
-			key := token.(string)
+			key := token.(string) //nolint:forcetypeassert // the decoder gives nothing else where a key stands
 			if top.keys[key] {
 				return invalid("INVALID_JSON", "data", fmt.Sprintf("has the key %q twice", key))
 			}

@@ -69,7 +69,7 @@ func typed[T domain.Event](fn func(context.Context, T) error, tx bool) Option {
 			if err != nil {
 				return undecodable(err)
 			}
-			return fn(ctx, decoded.(T))
+			return fn(ctx, decoded.(T)) //nolint:forcetypeassert // Bind has compared the types
 		}
 	}
 	return func(s *Set) { s.reactions = append(s.reactions, r) }

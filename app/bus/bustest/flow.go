@@ -209,7 +209,7 @@ func parkedKey(w *world) {
 func longLine(w *world) {
 	const n = 60
 	r := w.recorder()
-	keys := sameLane(2)
+	keys := sameLane(3)
 	a, b := keys[0], keys[1]
 	g := w.gate()
 	w.start(r.set("one", func(ctx context.Context, c call) error {
@@ -223,7 +223,10 @@ func longLine(w *world) {
 	}))
 	w.publish(a, numbers(1, n)...)
 	w.until("the line stands", func() bool { return len(w.parked("one")) == n })
-	w.clock.Advance(2 * time.Second)
+	w.clock.Advance(time.Second) // the group looks at the log, and sees that it knows everything
+	w.publish(keys[2], 1)
+	w.until("the lane goes on", r.counted(2))
+	w.clock.Advance(time.Second)
 	g.someone(w)
 	// The lane works the line when an event of another key comes.
 	w.publish(b, 1, 2, 3)

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -113,7 +114,9 @@ func BenchmarkLatency(b *testing.B) {
 							audited = append(audited, since(id))
 						}
 					}
-					rows.Close()
+					if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+						b.Errorf("read the audit log: %v", err)
+					}
 					time.Sleep(200 * time.Microsecond)
 				}
 			}()
