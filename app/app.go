@@ -62,12 +62,18 @@ func (a *App) CheckReady(context.Context) error {
 func (a *App) Run(ctx context.Context) error {
 	start := a.clock.Now()
 	if err := a.prepare(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return nil
+		}
 		return err
 	}
 	failed := make(chan error, len(a.parts))
 	var running []runningPart
 	var err error
 	for _, p := range a.parts {
+		if ctx.Err() != nil {
+			break
+		}
 		r := begin(ctx, p, failed)
 		running = append(running, r)
 		if err = waitReady(ctx, p, failed); err != nil {

@@ -36,7 +36,7 @@ func (e *Error) Error() string {
 		s = e.Field + ": " + s
 	}
 	if e.Err != nil {
-		if _, told := e.Err.(told); !told {
+		if _, told := e.Err.(told); !told { //nolint:errorlint // only the direct cause is meant
 			s += ": " + e.Err.Error()
 		}
 	}

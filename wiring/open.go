@@ -25,8 +25,8 @@ type Leat struct {
 }
 
 // Open puts a service together as the configuration says. It opens the store, and starts nothing.
-// close lets go of what Open took; call it after App.Run has returned.
-func Open(ctx context.Context, cfg *configs.Config, s Service, o Overrides, logger *slog.Logger) (l *Leat, close func(), err error) {
+// closeAll lets go of what Open took; call it after App.Run has returned.
+func Open(ctx context.Context, cfg *configs.Config, s Service, o Overrides, logger *slog.Logger) (l *Leat, closeAll func(), err error) {
 	switch cfg.Bus.Kind {
 	case configs.BusSQL:
 		return openSQLiteSQL(ctx, cfg, s, o, logger)

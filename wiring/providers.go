@@ -187,6 +187,14 @@ func provideRouter(cfg *configs.Config, o Overrides, sets Sets, b bus.Bus, log e
 // observers tells several about each attempt.
 type observers []Observer
 
+func (all observers) Began(set, typ string) {
+	for _, o := range all {
+		if o != nil {
+			o.Began(set, typ)
+		}
+	}
+}
+
 func (all observers) Handled(set, typ, result string, attempt int, took time.Duration) {
 	for _, o := range all {
 		if o != nil {
@@ -234,7 +242,7 @@ func provideInbox(cfg *configs.Config, o Overrides, clock clockwork.Clock, logge
 
 // provideSender sends to the configured server, else to the built-in inbox.
 func provideSender(cfg *configs.Config, o Overrides, inbox *devinbox.Inbox, clock clockwork.Clock, logger *slog.Logger) (email.Sender, func(), error) {
-	if o.Sender != nil {
+	if o.Sender != nil || !cfg.HasRole(configs.RoleEmail) {
 		return o.Sender, func() {}, nil
 	}
 	server := cfg.SMTP

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io/fs"
 	"log/slog"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/jonboulle/clockwork"
@@ -13,6 +12,7 @@ import (
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/handler"
 	"github.com/leat-dev/leat/app/publish"
+	"github.com/leat-dev/leat/app/router/middleware"
 	"github.com/leat-dev/leat/handlers/email"
 	"github.com/leat-dev/leat/handlers/notify"
 )
@@ -55,10 +55,8 @@ type Overrides struct {
 	NoListeners bool
 }
 
-// Observer is told how each attempt of a handler set ended.
-type Observer interface {
-	Handled(set, typ, result string, attempt int, took time.Duration)
-}
+// Observer is told of each attempt of a handler set.
+type Observer = middleware.Observer
 
 // And returns the parts of both.
 func (p Parts) And(q Parts) Parts {

@@ -44,14 +44,14 @@ func (i *Inbox) Listen() error {
 	if i.listener != nil {
 		return nil
 	}
-	l, err := net.Listen("tcp", i.cfg.Listen)
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", i.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("inbox.listen: %w", err)
 	}
 	if tcp, ok := l.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() { // "localhost" may be anything
 		return errors.Join(fmt.Errorf("inbox.listen: %q is the address %s, which can be reached from elsewhere", i.cfg.Listen, l.Addr()), l.Close())
 	}
-	i.listener = &connections{Listener: l, open: map[net.Conn]struct{}{}}
+	i.listener = &connections{Listener: l, open: map[*tracked]struct{}{}}
 	return nil
 }
 
@@ -90,7 +90,9 @@ func (i *Inbox) Run(ctx context.Context) error {
 		i.listener.cut()
 	case <-ctx.Done():
 		i.listener.cut()
-		<-served
+		if e := <-served; !errors.Is(e, net.ErrClosed) {
+			err = e
+		}
 	}
 	_ = server.Shutdown(context.WithoutCancel(ctx)) // waits for what served the connections; the listener is closed already
 	if err != nil {
@@ -103,7 +105,7 @@ func (i *Inbox) Run(ctx context.Context) error {
 type connections struct {
 	net.Listener
 	mu   sync.Mutex
-	open map[net.Conn]struct{}
+	open map[*tracked]struct{}
 	over bool
 }
 
@@ -130,7 +132,7 @@ func (c *connections) cut() {
 	defer c.mu.Unlock()
 	c.over = true
 	for conn := range c.open {
-		_ = conn.(*tracked).Conn.Close()
+		_ = conn.Conn.Close()
 	}
 }
 

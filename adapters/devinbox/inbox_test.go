@@ -65,7 +65,7 @@ func TestRoundTrip(t *testing.T) {
 	got := mails[0]
 	got.Text = strings.ReplaceAll(got.Text, "\r\n", "\n")
 	require.Equal(t, devinbox.Mail{
-		ID: got.ID, From: `"Leat" <leat@example.com>`, To: []string{"grace@example.com"}, Subject: "Grüße an alle – ✓",
+		ID: got.ID, From: "Leat <leat@example.com>", To: []string{"grace@example.com"}, Subject: "Grüße an alle – ✓",
 		Received: clock.Now().UTC(), Text: "Hallo Grace,\n.\nzwei Zeilen\n", HTML: "<p>Hallo <b>Grace</b></p>", MessageID: "abc@example.com",
 	}, got)
 

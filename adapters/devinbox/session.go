@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/mail"
 	"strings"
 
 	"github.com/emersion/go-smtp"
@@ -53,7 +54,7 @@ func (s *session) Data(r io.Reader) error {
 		return err
 	}
 	m := Mail{
-		ID: id.String(), From: parsed.GetHeader("From"), To: s.to, Subject: parsed.GetHeader("Subject"),
+		ID: id.String(), From: readable(parsed.GetHeader("From")), To: s.to, Subject: parsed.GetHeader("Subject"),
 		Received: s.inbox.clock.Now().UTC(), Text: parsed.Text, HTML: parsed.HTML,
 		MessageID: strings.Trim(parsed.GetHeader("Message-ID"), "<> "),
 	}
@@ -63,4 +64,16 @@ func (s *session) Data(r io.Reader) error {
 	s.inbox.box.add(m)
 	s.inbox.log.Debug("mail in the inbox", "mail", m.ID, "message_id", m.MessageID)
 	return nil
+}
+
+// readable shows an address without needless quotes and brackets.
+func readable(from string) string {
+	a, err := mail.ParseAddress(from)
+	switch {
+	case err != nil:
+		return from
+	case a.Name == "":
+		return a.Address
+	}
+	return a.Name + " <" + a.Address + ">"
 }

@@ -31,6 +31,7 @@ type Bus struct {
 
 	mu     sync.RWMutex
 	topics map[string]*subscription
+	subs   sync.WaitGroup
 }
 
 var _ bus.Bus = (*Bus)(nil)
@@ -72,7 +73,16 @@ func (b *Bus) Publish(_ context.Context, entries []bus.Entry) error {
 }
 
 // Close ends all subscriptions.
-func (b *Bus) Close() error { return b.pubsub.Close() }
+func (b *Bus) Close() error {
+	err := b.pubsub.Close()
+	b.mu.RLock()
+	for _, sub := range b.topics {
+		sub.cancel() // one may stand with a message that nobody takes
+	}
+	b.mu.RUnlock()
+	b.subs.Wait()
+	return err
+}
 
 // subscription is one set's share.
 type subscription struct {
@@ -93,9 +103,11 @@ func (s *subscription) Subscribe(ctx context.Context, topic string) (<-chan *mes
 	s.bus.mu.Lock()
 	s.cancel = cancel
 	s.bus.topics[s.set] = s
+	s.bus.subs.Add(1)
 	s.bus.mu.Unlock()
 	out := make(chan *message.Message)
 	go func() {
+		defer s.bus.subs.Done()
 		defer close(out)
 		defer s.leave()
 		for m := range in {
@@ -136,6 +148,7 @@ type warnings struct{ slog.Handler }
 func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
 	return l >= slog.LevelWarn && w.Handler.Enabled(ctx, l)
 }
+
 func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return warnings{w.Handler.WithAttrs(attrs)}
 }

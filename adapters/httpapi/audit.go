@@ -64,7 +64,7 @@ func (s *Server) registerAudit(api huma.API) {
 		Summary: "Audit entries, newest first",
 	}, func(ctx context.Context, in *auditQuery) (*reply[AuditList], error) {
 		tenant, _ := caller(ctx)
-		types, err := patterns("type", in.Type)
+		types, err := patterns(in.Type)
 		if err != nil {
 			return nil, err
 		}

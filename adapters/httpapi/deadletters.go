@@ -126,7 +126,7 @@ func (s *Server) registerDeadLetters(api huma.API) {
 
 func (s *Server) listDeadLetters(ctx context.Context, in *deadLetterQuery) (*reply[DeadLetterList], error) {
 	tenant, _ := caller(ctx)
-	types, err := patterns("type", in.Type)
+	types, err := patterns(in.Type)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func (s *Server) listDeadLetters(ctx context.Context, in *deadLetterQuery) (*rep
 // meantime is not counted and no error.
 func (s *Server) decideAll(ctx context.Context, in DeadLetterFilter, d decision) (int, error) {
 	tenant, actor := caller(ctx)
-	types, err := patterns("type", []string{in.Type})
+	types, err := patterns([]string{in.Type})
 	if err != nil {
 		return 0, err
 	}

@@ -80,7 +80,7 @@ func answerFor(err error) answer {
 // reports false when a branch holds none.
 func domainErrors(err error, into *[]*domain.Error) bool {
 	for err != nil {
-		if e, ok := err.(*domain.Error); ok {
+		if e, ok := err.(*domain.Error); ok { //nolint:errorlint // the tree is walked here, branch by branch
 			*into = append(*into, e)
 			return e.Kind != domain.Internal
 		}

@@ -96,7 +96,7 @@ func (s *Server) registerEvents(api huma.API) {
 
 func (s *Server) listEvents(ctx context.Context, in *eventQuery) (*reply[EventList], error) {
 	tenant, _ := caller(ctx)
-	types, err := patterns("type", in.Type)
+	types, err := patterns(in.Type)
 	if err != nil {
 		return nil, err
 	}
@@ -125,15 +125,15 @@ func logged(e event.Envelope) LoggedEvent {
 	return LoggedEvent{Position: e.Position, Recorded: e.Recorded.UTC(), Event: CloudEvent{e}}
 }
 
-// patterns checks the type patterns of a query.
-func patterns(field string, given []string) ([]event.Pattern, error) {
+// patterns checks the type patterns of a query, its parameter "type".
+func patterns(given []string) ([]event.Pattern, error) {
 	var out []event.Pattern
 	for _, p := range given {
 		if p == "" {
 			continue
 		}
 		if err := event.CheckPattern(p); err != nil {
-			return nil, refused("INVALID_TYPE_PATTERN", field, err.Error())
+			return nil, refused("INVALID_TYPE_PATTERN", "type", err.Error())
 		}
 		out = append(out, event.Pattern(p))
 	}

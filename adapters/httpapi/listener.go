@@ -87,6 +87,6 @@ func (l *listener) Run(ctx context.Context) error {
 		_ = l.server.Close() // what it could say is less than what Shutdown said
 		err = fmt.Errorf("%s: requests were still in hand after %s: %w", l.key, l.shutdown, err)
 	}
-	<-served
+	<-served //nolint:errcheck // http.ErrServerClosed, since Shutdown or Close was called
 	return err
 }

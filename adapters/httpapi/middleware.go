@@ -42,7 +42,7 @@ func (s *Server) rescue(r *http.Request, res *response) {
 	if p == nil {
 		return
 	}
-	if p == http.ErrAbortHandler {
+	if p == http.ErrAbortHandler { //nolint:errorlint // a panic value is compared as net/http does
 		panic(p)
 	}
 	if res.writeErr != nil { // the caller has gone, and huma panics when it cannot write

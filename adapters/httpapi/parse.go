@@ -81,7 +81,7 @@ func readObject(object []byte, prefix string, given map[string]bool, faults *[]e
 		if err != nil {
 			return malformed(prefix, "the body is not valid JSON: "+jsonFault(err))
 		}
-		key := token.(string) // the decoder gives nothing else where a key must be
+		key := token.(string) //nolint:forcetypeassert // the decoder gives nothing else where a key must be
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {
 			return malformed(prefix, "the body is not valid JSON: "+jsonFault(err))

@@ -221,7 +221,6 @@ func (f *fakeInbox) Mail(_ context.Context, id string) (httpapi.Mail, error) {
 
 type fakeHandlers struct {
 	all    []httpapi.HandlerStatus
-	paused []string
 	failed error
 }
 

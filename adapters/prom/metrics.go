@@ -136,6 +136,9 @@ func (m *Metrics) Published(types []string, took time.Duration, err error) {
 	}
 }
 
+// Began counts nothing: what counts is how an attempt ends.
+func (m *Metrics) Began(_, _ string) {}
+
 // Handled counts an attempt of a handler set. result is handled, retried, dead, unavailable or
 // unsettled.
 func (m *Metrics) Handled(set, _, result string, _ int, took time.Duration) {

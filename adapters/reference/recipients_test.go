@@ -51,10 +51,14 @@ func TestRecipients(t *testing.T) {
 		{"unknown project", "acme", "build.failed", `{"projectId":"none"}`, []notify.Recipient{contact}},
 		{"tenant without a row", "new", "build.failed", `{"projectId":"p1"}`, []notify.Recipient{{Address: "other@new.example", Role: "assignee"}}},
 		{"nobody", "nowhere", "build.failed", `{"projectId":"p1"}`, nil},
-		{"invitation", "acme", "member.invited", `{"email":"di@acme.example","name":"Di","projectId":"p1"}`,
-			[]notify.Recipient{{Address: "di@acme.example", Name: "Di", Role: "invitee"}}},
-		{"new tenant", "acme", "tenant.created", `{"email":"first@acme.example"}`,
-			[]notify.Recipient{{Address: "first@acme.example", Role: "contact"}}},
+		{
+			"invitation", "acme", "member.invited", `{"email":"di@acme.example","name":"Di","projectId":"p1"}`,
+			[]notify.Recipient{{Address: "di@acme.example", Name: "Di", Role: "invitee"}},
+		},
+		{
+			"new tenant", "acme", "tenant.created", `{"email":"first@acme.example"}`,
+			[]notify.Recipient{{Address: "first@acme.example", Role: "contact"}},
+		},
 		{"something else", "acme", "order.shipped", `{"projectId":"p1"}`, nil},
 	} {
 		got, err := b.recipients(t, event.Envelope{Tenant: tc.tenant, Type: tc.typ, Data: []byte(tc.data)})

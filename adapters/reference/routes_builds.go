@@ -79,7 +79,8 @@ func (s *Service) buildRoutes(api huma.API) {
 		func(ctx context.Context, tenant string, in *struct {
 			ByID
 			Body *NewBuild
-		}) (Build, error) {
+		},
+		) (Build, error) {
 			var image string
 			if in.Body != nil {
 				image = in.Body.Image
@@ -91,7 +92,8 @@ func (s *Service) buildRoutes(api huma.API) {
 			Page
 			Project string `query:"project" doc:"Only builds of the project with this id."`
 			State   string `query:"state" enum:"queued,started,completed,failed,cancelled" doc:"Only builds in this state."`
-		}) (BuildList, error) {
+		},
+		) (BuildList, error) {
 			found, err := s.builds.Repo.List(ctx, tenant, builds.Query{
 				ProjectID: in.Project, State: builds.State(in.State), Before: in.Cursor, Limit: in.Limit + 1,
 			})
@@ -113,7 +115,8 @@ func (s *Service) buildRoutes(api huma.API) {
 		func(ctx context.Context, tenant string, in *struct {
 			ByID
 			Body BuildProgress
-		}) (Build, error) {
+		},
+		) (Build, error) {
 			return show(s.builds.Progress(ctx, tenant, in.ID, in.Body.Percent, in.Body.Stage))
 		})
 	command(s, api, operation("complete-build", http.MethodPost, "/v1/builds/{id}/complete", http.StatusOK, "Say that a build made its image"),
@@ -124,14 +127,16 @@ func (s *Service) buildRoutes(api huma.API) {
 		func(ctx context.Context, tenant string, in *struct {
 			ByID
 			Body BuildFailure
-		}) (Build, error) {
+		},
+		) (Build, error) {
 			return show(s.builds.Fail(ctx, tenant, in.ID, in.Body.Reason))
 		})
 	command(s, api, operation("cancel-build", http.MethodPost, "/v1/builds/{id}/cancel", http.StatusOK, "Give a build up"),
 		func(ctx context.Context, tenant string, in *struct {
 			ByID
 			Body *BuildCancellation
-		}) (Build, error) {
+		},
+		) (Build, error) {
 			var reason string
 			if in.Body != nil {
 				reason = in.Body.Reason

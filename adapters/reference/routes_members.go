@@ -47,7 +47,8 @@ func (s *Service) memberRoutes(api huma.API) {
 		func(ctx context.Context, tenant string, in *struct {
 			ByID
 			Body NewInvitation
-		}) (Invitation, error) {
+		},
+		) (Invitation, error) {
 			if in.ID != tenant {
 				return Invitation{}, noTenant(in.ID)
 			}
@@ -64,7 +65,8 @@ func (s *Service) memberRoutes(api huma.API) {
 		func(ctx context.Context, tenant string, in *struct {
 			ByID
 			Page
-		}) (InvitationList, error) {
+		},
+		) (InvitationList, error) {
 			if in.ID != tenant {
 				return InvitationList{}, noTenant(in.ID)
 			}

@@ -69,7 +69,8 @@ func (s *Service) projectRoutes(api huma.API) {
 		func(ctx context.Context, tenant string, in *struct {
 			Page
 			Archived bool `query:"archived" doc:"The archived ones, too."`
-		}) (ProjectList, error) {
+		},
+		) (ProjectList, error) {
 			found, err := s.projects.Repo.List(ctx, tenant, projects.Query{
 				Archived: in.Archived, Before: in.Cursor, Limit: in.Limit + 1,
 			})
@@ -87,7 +88,8 @@ func (s *Service) projectRoutes(api huma.API) {
 		func(ctx context.Context, tenant string, in *struct {
 			ByID
 			Body ProjectChanges
-		}) (Project, error) {
+		},
+		) (Project, error) {
 			return show(s.projects.Update(ctx, tenant, in.ID, projects.UpdateProject{
 				Name: in.Body.Name, Description: in.Body.Description, Assignee: in.Body.Assignee, Watchers: in.Body.Watchers,
 			}))

@@ -21,8 +21,11 @@ import (
 
 // Config bounds what the bus holds. The zero value works.
 type Config struct {
-	// Recent is how many of the newest events are kept in memory for all sets. Default 2048.
+	// Recent is how many of the newest events are kept in memory for all sets. Default 2048. Up to
+	// twice as many are, so that not every event costs a clearing.
 	Recent int `koanf:"recent"`
+	// RecentBytes bounds their data in the same way. Default 32 MiB.
+	RecentBytes int `koanf:"recent_bytes"`
 	// Page is how many events are read from the log at once. Default 256.
 	Page int `koanf:"page"`
 	// Poll is how often a set looks at the log when nobody wakes it. Default 1s.
@@ -38,6 +41,7 @@ type Bus struct {
 
 	mu     sync.Mutex
 	recent []bus.Entry   // ascending, without holes
+	bytes  int           // of data in recent
 	news   chan struct{} // closed when recent grows
 	closed context.Context
 	close  context.CancelFunc
@@ -50,6 +54,9 @@ var _ bus.Bus = (*Bus)(nil)
 func New(cfg Config, log eventlog.Reader, clock clockwork.Clock, logger *slog.Logger) *Bus {
 	if cfg.Recent == 0 {
 		cfg.Recent = 2048
+	}
+	if cfg.RecentBytes == 0 {
+		cfg.RecentBytes = 32 << 20
 	}
 	if cfg.Page == 0 {
 		cfg.Page = 256
@@ -72,21 +79,37 @@ func (b *Bus) Publish(_ context.Context, entries []bus.Entry) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if n := len(b.recent); n > 0 && len(entries) > 0 && entries[0].Prev != b.recent[n-1].Position {
-		b.recent = nil
+		b.recent, b.bytes = nil, 0
 	}
 	b.recent = append(b.recent, entries...)
-	if over := len(b.recent) - b.cfg.Recent; over > 0 {
-		// A copy, so that what is no longer wanted can be collected.
-		b.recent = append(make([]bus.Entry, 0, 2*b.cfg.Recent), b.recent[over:]...)
+	for _, e := range entries {
+		b.bytes += len(e.Data)
+	}
+	if len(b.recent) > 2*b.cfg.Recent || b.bytes > 2*b.cfg.RecentBytes {
+		b.clear()
 	}
 	close(b.news)
 	b.news = make(chan struct{})
 	return nil
 }
 
+// clear keeps the newest.
+func (b *Bus) clear() {
+	b.bytes = 0
+	first := len(b.recent)
+	for first > 0 && len(b.recent)-first < b.cfg.Recent && b.bytes+len(b.recent[first-1].Data) <= b.cfg.RecentBytes {
+		first--
+		b.bytes += len(b.recent[first].Data)
+	}
+	// A copy: readers hold parts of what was, and the rest can be collected.
+	b.recent = append(make([]bus.Entry, 0, 2*b.cfg.Recent), b.recent[first:]...)
+}
+
 // Close ends all subscriptions.
 func (b *Bus) Close() error {
+	b.mu.Lock()
 	b.close()
+	b.mu.Unlock()
 	b.subs.Wait()
 	return nil
 }
@@ -129,6 +152,11 @@ func (s *subscription) Subscribe(ctx context.Context, topic string) (<-chan *mes
 	for slot := range s.slotPrev {
 		s.slotPrev[slot] = last // no less than what truly came before in the slot
 	}
+	s.bus.mu.Lock()
+	defer s.bus.mu.Unlock()
+	if s.bus.closed.Err() != nil {
+		return nil, fmt.Errorf("subscribe %s: the bus is closed", topic)
+	}
 	ctx, s.cancel = context.WithCancel(ctx)
 	out := make(chan *message.Message)
 	s.bus.subs.Add(1)
@@ -144,6 +172,8 @@ func (s *subscription) Subscribe(ctx context.Context, topic string) (<-chan *mes
 
 // Close ends the subscription.
 func (s *subscription) Close() error {
+	s.bus.mu.Lock()
+	defer s.bus.mu.Unlock()
 	if s.cancel != nil {
 		s.cancel()
 	}
@@ -157,11 +187,11 @@ func (s *subscription) read(ctx context.Context, out chan<- *message.Message) {
 	for ctx.Err() == nil {
 		entries, recent, news := s.bus.after(s.at)
 		if !recent || look && len(entries) == 0 {
-			look = false
 			var err error
 			if entries, err = s.page(ctx); err != nil && ctx.Err() == nil {
 				s.bus.logger.Warn("read the log", "handler", s.set, "after", s.at, "error", err)
 			}
+			look = len(entries) == s.bus.cfg.Page // there may be more
 		}
 		for _, e := range entries {
 			select {

@@ -240,8 +240,10 @@ func (q *EmailQueue) Emails(ctx context.Context, query email.Query) ([]email.Ema
 		statement += " AND status = ?"
 		args = append(args, string(query.Status))
 	default:
-		return nil, "", &domain.Error{Kind: domain.Invalid, Code: "INVALID_STATUS", Field: "status",
-			Message: fmt.Sprintf("%.40q is no status of a mail; want queued, sending, sent or failed", query.Status)}
+		return nil, "", &domain.Error{
+			Kind: domain.Invalid, Code: "INVALID_STATUS", Field: "status",
+			Message: fmt.Sprintf("%.40q is no status of a mail; want queued, sending, sent or failed", query.Status),
+		}
 	}
 	if before > 0 {
 		statement += " AND seq < ?"
@@ -303,6 +305,8 @@ func emailBefore(cursor string) (int64, error) {
 			return seq, nil
 		}
 	}
-	return 0, &domain.Error{Kind: domain.Invalid, Code: "INVALID_CURSOR", Field: "cursor",
-		Message: fmt.Sprintf("%.40q is not a cursor of the email queue", cursor)}
+	return 0, &domain.Error{
+		Kind: domain.Invalid, Code: "INVALID_CURSOR", Field: "cursor",
+		Message: fmt.Sprintf("%.40q is not a cursor of the email queue", cursor),
+	}
 }

@@ -1,7 +1,6 @@
 package wshub
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"sync"
@@ -73,5 +72,3 @@ func newFrame(e event.Envelope) *frame {
 		return websocket.NewPreparedMessage(websocket.TextMessage, b)
 	})}
 }
-
-func encode(f any) ([]byte, error) { return json.Marshal(f) }

@@ -363,6 +363,8 @@ func TestConfigValidate(t *testing.T) {
 		key, _, _ := strings.Cut(err.Error(), ":")
 		got = append(got, key)
 	}
-	require.Equal(t, []string{"ws.read_limit", "ws.write_timeout", "ws.position_interval", "ws.pong_timeout", "ws.queue", "ws.max_clients",
-		"ws.allowed_origins", "ws.allowed_origins", "ws.allowed_origins"}, got)
+	require.Equal(t, []string{
+		"ws.read_limit", "ws.write_timeout", "ws.position_interval", "ws.pong_timeout", "ws.queue", "ws.max_clients",
+		"ws.allowed_origins", "ws.allowed_origins", "ws.allowed_origins",
+	}, got)
 }

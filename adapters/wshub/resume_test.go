@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -270,4 +271,81 @@ func follow(t *testing.T, b *bundle, tenant string, last int64, random *rand.Ran
 		}
 	}
 	return nil
+}
+
+func big(e event.Envelope) event.Envelope {
+	e.Data = []byte(`{"text":"` + strings.Repeat("x", 64<<10) + `"}`)
+	return e
+}
+
+// A client that is still taking what it missed is not too slow: what overtakes it comes from the log.
+func TestQueueThatOverflowsWhileJoining(t *testing.T) {
+	t.Parallel()
+	b := setup(t, wshub.Config{Queue: 4})
+	const missed, pushed = 40, 20
+	for n := 1; n <= missed; n++ {
+		b.feed.append(big(numbered(n)))
+	}
+	c := dial(t, b, "acme")
+	c.say(`{"op":"subscribe","after":0}`)
+	c.want("hello 40", "event 1 e1") // so it has joined, and now it reads no more
+	fast := numbered(missed + 2)
+	require.NoError(t, b.hub.Push(t.Context(), fast), "lies in the queue that overflows")
+	for n := missed + 1; n <= missed+pushed; n++ {
+		b.push(t, numbered(n))
+	}
+	for n := 2; n <= missed+pushed; n++ {
+		c.want(fmt.Sprintf("event %d e%d", n, n))
+	}
+	c.want("position 60")
+	b.push(t, numbered(61))
+	c.want("event 61 e61")
+	_, dropped, _ := b.counts.get()
+	require.Zero(t, dropped)
+}
+
+func TestWhatWasQueuedIsSentBeforeTheNextSubscription(t *testing.T) {
+	t.Parallel()
+	b := setup(t, wshub.Config{Queue: 64})
+	c := dial(t, b, "acme")
+	c.say(`{"op":"subscribe"}`)
+	c.want("hello 0", "position 0")
+	for n := 1; n <= 40; n++ {
+		b.push(t, big(numbered(n)))
+	}
+	c.say(`{"op":"subscribe","types":["project.*"]}`)
+	for n := 1; n <= 40; n++ {
+		c.want(fmt.Sprintf("event %d e%d", n, n))
+	}
+	c.want("position 40")
+	b.push(t, numbered(41), ev("p", "project.created", "p1"))
+	c.want("event 42 p")
+}
+
+func TestSubscribeWhileCatchingUp(t *testing.T) {
+	t.Parallel()
+	b := setup(t, wshub.Config{})
+	for n := 1; n <= 1000; n++ {
+		b.feed.append(numbered(n))
+	}
+	reading, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	b.feed.set(func() { b.feed.onRead = func() { once.Do(func() { close(reading); <-goOn }) } })
+	c := dial(t, b, "acme")
+	c.say(`{"op":"subscribe","after":0,"types":["project.*"]}`)
+	<-reading
+	c.say(`{"op":"subscribe","after":990}`)
+	close(goOn)
+	c.want("hello 1000")
+	got, err := c.next()
+	require.NoError(t, err)
+	if got.short() == "position 1000" { // the first was quicker
+		got, err = c.next()
+		require.NoError(t, err)
+	}
+	require.Equal(t, "event 991 e991", got.short())
+	for n := 992; n <= 1000; n++ {
+		c.want(fmt.Sprintf("event %d e%d", n, n))
+	}
+	c.want("position 1000")
 }

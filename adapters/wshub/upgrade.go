@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -105,8 +106,8 @@ func (h *Hub) originAllowed(r *http.Request) bool {
 }
 
 func unavailable(w http.ResponseWriter, err error) {
-	e, ok := err.(*domain.Error)
-	if !ok {
+	var e *domain.Error
+	if !errors.As(err, &e) {
 		e = errLog
 	}
 	w.Header().Set("Retry-After", "1")

@@ -2,6 +2,7 @@ package wshub
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -83,7 +84,7 @@ func (c *client) ready() error {
 }
 
 func (c *client) send(f any) error {
-	text, err := encode(f)
+	text, err := json.Marshal(f)
 	if err != nil {
 		return err
 	}

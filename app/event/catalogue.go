@@ -8,8 +8,10 @@ import (
 	"reflect"
 	"sort"
 	"strings"
+	"unicode/utf8"
 
 	jsonschema "github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 
@@ -207,17 +209,23 @@ func (e *entry) decode(data []byte) (domain.Event, error) {
 	if err := json.Unmarshal(data, v.Interface()); err != nil {
 		return nil, fmt.Errorf("decode %s: %w", e.typ, err)
 	}
-	return v.Elem().Interface().(domain.Event), nil
+	return v.Elem().Interface().(domain.Event), nil //nolint:forcetypeassert // Define takes nothing else
 }
 
 // validate checks data of the current version; its error names every field at fault.
 func (e *entry) validate(data []byte) error {
+	if !utf8.Valid(data) { // parsers mend it, each in its own way, and no text frame may carry it
+		return invalid("INVALID_JSON", "data", "is not valid UTF-8")
+	}
 	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
 	if err != nil {
 		return invalid("INVALID_JSON", "data", err.Error())
 	}
 	err = e.schema.Validate(instance)
 	if err == nil {
+		if fault := checkKeys(e.schema, instance, "data"); fault != nil {
+			return e.mismatch(&FieldErrors{Fields: []FieldError{*fault}})
+		}
 		return nil
 	}
 	var ve *jsonschema.ValidationError
@@ -226,6 +234,10 @@ func (e *entry) validate(data []byte) error {
 	}
 	fields := &FieldErrors{}
 	collect(ve, fields)
+	return e.mismatch(fields)
+}
+
+func (e *entry) mismatch(fields *FieldErrors) error {
 	return &domain.Error{
 		Kind: domain.Invalid, Code: "SCHEMA_VALIDATION_ERROR", Field: fields.Fields[0].Field, Err: fields,
 		Message: fmt.Sprintf("event data does not match the schema of event type %q", e.typ),
@@ -259,6 +271,12 @@ func collect(ve *jsonschema.ValidationError, into *FieldErrors) {
 	path := "data"
 	if len(ve.InstanceLocation) > 0 {
 		path += "." + strings.Join(ve.InstanceLocation, ".")
+	}
+	if required, ok := ve.ErrorKind.(*kind.Required); ok {
+		for _, name := range required.Missing {
+			into.Fields = append(into.Fields, FieldError{Field: path + "." + name, Reason: "is missing"})
+		}
+		return
 	}
 	into.Fields = append(into.Fields, FieldError{Field: path, Reason: ve.ErrorKind.LocalizedString(printer)})
 }

@@ -18,6 +18,8 @@ const (
 	MaxKey     = 256
 	MaxActor   = 256
 	MaxData    = 256 << 10
+
+	MaxTraceParent = 128
 )
 
 // CheckType reports which rule a type's name breaks: at most MaxType bytes, at least two segments
@@ -80,7 +82,7 @@ func CheckTenant(tenant string) error {
 }
 
 // checkText refuses what cannot travel as a header on every bus: control characters, broken UTF-8,
-// too many bytes.
+// spaces at the ends, too many bytes.
 func checkText(field, value string, limit int) error {
 	if len(value) > limit {
 		return tooLong(field, len(value), limit)
@@ -92,6 +94,9 @@ func checkText(field, value string, limit int) error {
 		if value[i] < 0x20 || value[i] == 0x7f {
 			return invalid("INVALID_ATTRIBUTE", field, "must not hold control characters")
 		}
+	}
+	if strings.Trim(value, " ") != value {
+		return invalid("INVALID_ATTRIBUTE", field, "must not begin or end with a space")
 	}
 	return nil
 }
@@ -118,6 +123,10 @@ func (e Envelope) CheckAttributes() []error {
 	add(checkText("actor", e.Actor, MaxActor))
 	add(checkText("metadata.correlationId", e.CorrelationID, MaxID))
 	add(checkText("metadata.causationId", e.CausationID, MaxID))
+	add(checkText("traceparent", e.TraceParent, MaxTraceParent))
+	if year := e.Time.Year(); year < 1 || year > 9999 {
+		add(invalid("INVALID_ATTRIBUTE", "timestamp", "must lie in the years 1 to 9999, which RFC 3339 can write"))
+	}
 	if len(e.Data) > MaxData {
 		add(&domain.Error{
 			Kind: domain.TooLarge, Code: "EVENT_TOO_LARGE", Field: "data",

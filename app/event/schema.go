@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 
 	"github.com/invopop/jsonschema"
 	validator "github.com/santhosh-tekuri/jsonschema/v6"
@@ -14,7 +15,15 @@ import (
 // deriveSchema makes the JSON Schema of an event's data from its Go type. Fields without
 // omitempty are required; further rules come from `jsonschema` tags (minLength=1, format=email…).
 // Unknown fields are allowed, so that a publisher may be newer than a subscriber.
-func deriveSchema(typ string, version int, t reflect.Type) ([]byte, *validator.Schema, error) {
+func deriveSchema(typ string, version int, t reflect.Type) (raw []byte, schema *validator.Schema, err error) {
+	if loop := recursion(t, nil); loop != nil {
+		return nil, nil, fmt.Errorf("%v holds itself", loop)
+	}
+	defer func() { // the reflector panics on what JSON has no form for, a channel or a function
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
 	reflector := jsonschema.Reflector{
 		Anonymous:                 true,
 		DoNotReference:            true,
@@ -22,7 +31,7 @@ func deriveSchema(typ string, version int, t reflect.Type) ([]byte, *validator.S
 	}
 	derived := reflector.ReflectFromType(t)
 	derived.Title = typ
-	raw, err := json.MarshalIndent(derived, "", "  ")
+	raw, err = json.MarshalIndent(derived, "", "  ")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -37,11 +46,40 @@ func deriveSchema(typ string, version int, t reflect.Type) ([]byte, *validator.S
 	if err := compiler.AddResource(url, doc); err != nil {
 		return nil, nil, err
 	}
-	schema, err := compiler.Compile(url)
+	schema, err = compiler.Compile(url)
 	if err != nil {
 		return nil, nil, err
 	}
 	return raw, schema, nil
+}
+
+// recursion returns the first type under t that holds itself, nil when there is none: the schema of
+// such a type would have no end.
+func recursion(t reflect.Type, above []reflect.Type) reflect.Type {
+	if t.Implements(reflect.TypeFor[interface{ JSONSchema() *jsonschema.Schema }]()) {
+		return nil // it says itself what its schema is
+	}
+	if t.Name() != "" {
+		if slices.Contains(above, t) {
+			return t
+		}
+		above = append(above[:len(above):len(above)], t)
+	}
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		return recursion(t.Elem(), above)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			f := t.Field(i)
+			if !f.IsExported() && !f.Anonymous || f.Tag.Get("json") == "-" {
+				continue
+			}
+			if loop := recursion(f.Type, above); loop != nil {
+				return loop
+			}
+		}
+	}
+	return nil
 }
 
 // refuse keeps a schema from reading files or the network.
@@ -90,7 +128,7 @@ func checkJSON(data []byte) error {
 				stack = stack[:len(stack)-1]
 				continue
 			}
-			key := token.(string)
+			key := token.(string) //nolint:forcetypeassert // the decoder gives nothing else where a key stands
 			if top.keys[key] {
 				return invalid("INVALID_JSON", "data", fmt.Sprintf("has the key %q twice", key))
 			}

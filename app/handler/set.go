@@ -69,7 +69,7 @@ func typed[T domain.Event](fn func(context.Context, T) error, tx bool) Option {
 			if err != nil {
 				return undecodable(err)
 			}
-			return fn(ctx, decoded.(T))
+			return fn(ctx, decoded.(T)) //nolint:forcetypeassert // Bind has compared the types
 		}
 	}
 	return func(s *Set) { s.reactions = append(s.reactions, r) }
@@ -103,6 +103,9 @@ func matching(fn func(context.Context, event.Envelope) error, patterns []event.P
 				return undecodable(err)
 			}
 			e.Data = data
+			if d, ok := c.Lookup(e.Type); ok {
+				e.SchemaVersion = d.SchemaVersion()
+			}
 			return fn(ctx, e)
 		}
 	}

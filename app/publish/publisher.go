@@ -211,7 +211,7 @@ func (p *Publisher) complete(ctx context.Context, e *event.Envelope, now time.Ti
 	if e.Time.IsZero() {
 		e.Time = now
 	}
-	e.Time = e.Time.UTC()
+	e.Time = e.Time.UTC().Truncate(time.Microsecond) // what stores keep, so that every path shows the same event
 	e.Slot = event.SlotOf(e.Tenant, e.PartitionKey)
 	if err := p.checkSeverity(e); err != nil {
 		return err

@@ -50,6 +50,8 @@ type Router struct {
 	cfg      Config
 	parts    Parts
 	router   *message.Router
+	running  chan struct{}
+	failed   chan error      // a set that could not be subscribed
 	deadline context.Context // ends when the time for draining is over
 	expire   context.CancelFunc
 }
@@ -63,7 +65,7 @@ func New(cfg Config, parts Parts, sets []*handler.Bound) (*Router, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build the router: %w", err)
 	}
-	r := &Router{cfg: cfg, parts: parts, router: inner}
+	r := &Router{cfg: cfg, parts: parts, router: inner, running: make(chan struct{}), failed: make(chan error, 1)}
 	r.deadline, r.expire = context.WithCancel(context.Background())
 	for _, set := range sets {
 		if err := r.add(set); err != nil {
@@ -96,7 +98,7 @@ func (r *Router) add(set *handler.Bound) error {
 	} else {
 		subscriber = settle.NewGroup(r.cfg.Settle, set, policy, r.parts.Store, r.parts.Log, source, r.parts.Clock, r.parts.Logger)
 	}
-	h := r.router.AddConsumerHandler(set.Name(), set.Name(), subscriber, func(m *message.Message) error {
+	h := r.router.AddConsumerHandler(set.Name(), set.Name(), starting{subscriber, r.failed}, func(m *message.Message) error {
 		e, _ := event.Handled(m.Context())
 		call, ok := set.Call(e.Type)
 		if !ok {
@@ -119,6 +121,7 @@ func (r *Router) chain(set *handler.Bound, policy handler.Policy) []message.Hand
 		middleware.Correlate(),
 		middleware.Trace(p.Tracer, set.Name()),
 		middleware.Observe(p.Observer, set.Name(), p.Clock),
+		middleware.Report(logger),
 	}
 	if set.RunsEverywhere() {
 		return append(links, middleware.Timeout(policy.Timeout, p.Clock), middleware.Recover())
@@ -132,8 +135,29 @@ func (r *Router) chain(set *handler.Bound, policy handler.Policy) []message.Hand
 	)
 }
 
+// starting is a subscriber whose Subscribe does not fail but tells of it: when one handler cannot
+// subscribe, Watermill's Run returns and leaves the others running.
+type starting struct {
+	message.Subscriber
+	failed chan<- error
+}
+
+func (s starting) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	messages, err := s.Subscriber.Subscribe(ctx, topic)
+	if err == nil {
+		return messages, nil
+	}
+	select {
+	case s.failed <- err:
+	default: // not the first
+	}
+	none := make(chan *message.Message)
+	close(none)
+	return none, nil
+}
+
 // Running is closed when every set is subscribed.
-func (r *Router) Running() <-chan struct{} { return r.router.Running() }
+func (r *Router) Running() <-chan struct{} { return r.running }
 
 // Run works until ctx ends, then takes nothing new, waits for what is in hand until the drain
 // timeout, and returns. An error says that something was still in hand then; it is not lost: it is
@@ -145,20 +169,26 @@ func (r *Router) Run(ctx context.Context) error {
 	select {
 	case err := <-stopped:
 		return err
-	case <-ctx.Done():
-	}
-	select {
-	case err := <-stopped:
-		return err
 	case <-r.router.Running():
+	}
+	var failure error
+	select {
+	case failure = <-r.failed:
+	default:
+		close(r.running)
+		select {
+		case err := <-stopped:
+			return err
+		case <-ctx.Done():
+		}
 	}
 	timer := r.parts.Clock.AfterFunc(r.cfg.DrainTimeout, r.expire)
 	defer timer.Stop()
-	return errors.Join(r.router.Close(), <-stopped)
+	return errors.Join(failure, r.router.Close(), <-stopped)
 }
 
 // quiet lets through what Watermill has to say when something is wrong. What it calls an error of
-// a handler is logged by our own links with the event and the tenant.
+// a handler is logged by middleware.Report, with the event and the tenant.
 func quiet(logger *slog.Logger) watermill.LoggerAdapter {
 	return &adapter{inner: watermill.NewSlogLogger(logger)}
 }

@@ -48,6 +48,7 @@ type Sequencer struct {
 	clock  clockwork.Clock
 	logger *slog.Logger
 
+	ready    chan struct{}
 	at       atomic.Int64 // handed over through here
 	prev     int64
 	slotPrev [event.Slots]int64
@@ -62,8 +63,11 @@ func New(cfg Config, log Log, b Publisher, clock clockwork.Clock, logger *slog.L
 	if cfg.Page == 0 {
 		cfg.Page = 512
 	}
-	return &Sequencer{cfg: cfg, log: log, bus: b, clock: clock, logger: logger}
+	return &Sequencer{cfg: cfg, log: log, bus: b, clock: clock, logger: logger, ready: make(chan struct{})}
 }
+
+// Ready is closed when Run knows where it begins: everything accepted from then on is handed over.
+func (s *Sequencer) Ready() <-chan struct{} { return s.ready }
 
 // Position is how far the bus was fed.
 func (s *Sequencer) Position() int64 { return s.at.Load() }
@@ -110,6 +114,7 @@ func (s *Sequencer) follow(ctx context.Context) error {
 		s.slotPrev[slot] = last
 	}
 	s.at.Store(last)
+	close(s.ready)
 	timer := s.clock.NewTimer(s.cfg.Poll)
 	defer timer.Stop()
 	for ctx.Err() == nil {

@@ -63,9 +63,11 @@ type Group struct {
 	lanes  []*lane
 	out    chan *message.Message
 	paused atomic.Bool
-	seen   atomic.Int64 // every lane was told of what the log holds up to here
+	seen   atomic.Int64 // every lane has been told of what the log holds up to here
 	pause  pauser
-	ended  sync.WaitGroup
+
+	working sync.WaitGroup // the lanes
+	ended   sync.WaitGroup // everything
 }
 
 // NewGroup returns the group of a set. It starts nothing before Subscribe. source is the bus's
@@ -93,12 +95,13 @@ func (g *Group) Subscribe(ctx context.Context, topic string) (<-chan *message.Me
 	if err != nil {
 		return nil, fmt.Errorf("subscribe handler set %s to the bus: %w", g.set.Name(), err)
 	}
+	changed := g.store.ParkedChanged() // before reading: what comes later is announced
 	if err := g.readPaused(ctx); err != nil {
 		return nil, err
 	}
 	g.ended.Add(2)
 	go g.feed(ctx, messages)
-	go g.keep(ctx)
+	go g.keep(ctx, changed)
 	go func() {
 		g.ended.Wait()
 		close(g.out)
@@ -128,9 +131,6 @@ func (g *Group) feed(ctx context.Context, messages <-chan *message.Message) {
 				m.Ack()
 				continue
 			}
-			if entry.Prev <= g.seen.Load() {
-				raise(&g.seen, entry.Position)
-			}
 			l := g.lanes[entry.Slot%len(g.lanes)]
 			select {
 			case l.inbox <- arrival{entry, m}:
@@ -138,39 +138,71 @@ func (g *Group) feed(ctx context.Context, messages <-chan *message.Message) {
 				l.fallBehind()
 				m.Ack()
 			}
+			if entry.Prev <= g.seen.Load() {
+				raise(&g.seen, entry.Position)
+			}
 		}
 	}
 }
 
 // keep takes lanes that are free, renews the leases of those that are held, and looks for what
-// the bus may have kept silent about.
-func (g *Group) keep(ctx context.Context) {
+// the bus may have kept silent about. It ends after the lanes: what they have in hand is theirs
+// until it is settled.
+func (g *Group) keep(ctx context.Context, changed <-chan struct{}) {
 	defer g.ended.Done()
 	poll := g.clock.NewTicker(g.cfg.Poll)
 	defer poll.Stop()
 	renew := g.clock.NewTicker(g.cfg.LeaseTTL / 3)
 	defer renew.Stop()
-	changed := g.store.ParkedChanged()
 	g.acquire(ctx)
+	unread := false // whether the set is paused could not be read
 	for {
 		select {
 		case <-ctx.Done():
+			g.drain(renew.Chan())
 			return
 		case <-changed:
 			changed = g.store.ParkedChanged()
-			if err := g.readPaused(ctx); err != nil && ctx.Err() == nil {
-				g.logger.Warn("read whether the set is paused", "error", err)
-			}
-			for _, l := range g.lanes {
-				l.reload()
-			}
+			unread = !g.look(ctx)
 		case <-poll.Chan():
+			if unread {
+				unread = !g.look(ctx)
+			}
 			g.lookBehind(ctx)
 		case <-renew.Chan():
 			g.renew(ctx)
 			g.acquire(ctx)
 		}
 	}
+}
+
+// drain keeps the leases until the lanes have ended.
+func (g *Group) drain(renew <-chan time.Time) {
+	ended := make(chan struct{})
+	go func() {
+		g.working.Wait()
+		close(ended)
+	}()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-renew:
+			g.renew(context.Background()) // bounded by the store
+		}
+	}
+}
+
+// look reads what somebody other than the lanes has changed.
+func (g *Group) look(ctx context.Context) bool {
+	err := g.readPaused(ctx)
+	if err != nil && ctx.Err() == nil {
+		g.logger.Warn("read whether the set is paused", "error", err)
+	}
+	for _, l := range g.lanes {
+		l.reload()
+	}
+	return err == nil
 }
 
 func (g *Group) readPaused(ctx context.Context) error {
@@ -201,7 +233,7 @@ func (g *Group) acquire(ctx context.Context) {
 			continue
 		}
 		l.running.Store(true)
-		g.ended.Add(1)
+		g.working.Add(1)
 		go l.run(ctx, lease)
 	}
 }
@@ -221,8 +253,9 @@ func (g *Group) renew(ctx context.Context) {
 		g.logger.Warn("renew leases", "error", err)
 	}
 	for _, lease := range lost {
-		g.logger.Warn("lost a lane to another owner", "lane", lease.Lane)
-		g.lanes[lease.Lane].lose()
+		if g.lanes[lease.Lane].lose(lease) {
+			g.logger.Warn("lost a lane to another owner", "lane", lease.Lane)
+		}
 	}
 }
 
@@ -238,10 +271,10 @@ func (g *Group) lookBehind(ctx context.Context) {
 	if g.seen.Load() >= last {
 		return
 	}
-	raise(&g.seen, last)
 	for _, l := range g.lanes {
 		l.fallBehind()
 	}
+	raise(&g.seen, last)
 }
 
 // pauser spaces out attempts while something that the set needs is down. All lanes of a set share

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jonboulle/clockwork"
 
+	"github.com/leat-dev/leat/app/bus"
 	"github.com/leat-dev/leat/app/deadletter"
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
@@ -68,18 +69,21 @@ func (l *lane) held() (Lease, bool) {
 	return l.current, l.cancel != nil
 }
 
-// lose ends the lane's goroutine; what it still tries to commit is refused by the fence.
-func (l *lane) lose() {
+// lose ends the lane's goroutine if it works by that lease; what it still tries to commit is
+// refused by the fence.
+func (l *lane) lose(lease Lease) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.cancel != nil {
-		l.cancel()
+	if l.cancel == nil || l.current.Fence != lease.Fence {
+		return false
 	}
+	l.cancel()
+	return true
 }
 
 // run works the lane until ctx ends or the lease is lost.
 func (l *lane) run(parent context.Context, lease Lease) {
-	defer l.group.ended.Done()
+	defer l.group.working.Done()
 	defer l.running.Store(false)
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
@@ -94,14 +98,18 @@ func (l *lane) run(parent context.Context, lease Lease) {
 	if err != nil && !errors.Is(err, context.Canceled) {
 		l.group.logger.Warn("stopped working a lane", "lane", l.number, "error", err)
 	}
-	l.letGo()
+	l.letGo(parent.Err() != nil)
 }
 
-// letGo stores how far the lane is and frees it for the next owner.
-func (l *lane) letGo() {
+// letGo stores how far the lane is and frees it for the next owner, who begins with what the log
+// holds: so the messages that are left may be acked, but not because the process stops.
+func (l *lane) letGo(stopping bool) {
 	for {
 		select {
-		case <-l.inbox: // not acked: the bus keeps it for the next owner
+		case a := <-l.inbox:
+			if !stopping {
+				a.message.Ack()
+			}
 			continue
 		default:
 		}
@@ -144,6 +152,7 @@ func (l *lane) work(ctx context.Context) error {
 			if progressed {
 				continue
 			}
+			l.caughtUp()
 			if p, ok := l.waiting.next(); ok {
 				due = l.group.clock.NewTimer(max(p.Due.Sub(l.group.clock.Now()), 0))
 			}
@@ -171,6 +180,7 @@ func (l *lane) wait(ctx context.Context, inbox <-chan arrival, due clockwork.Tim
 	case <-l.wake:
 	case <-isDue:
 	case <-flush.Chan():
+		l.caughtUp()
 		return l.flush(ctx)
 	case a := <-inbox:
 		return l.arrive(ctx, a)
@@ -189,6 +199,7 @@ func (l *lane) begin(ctx context.Context) error {
 		return fmt.Errorf("handler set %s is not registered", l.group.set.Name())
 	}
 	l.cursors, l.stored = status.Cursors, status.Cursors
+	l.careful = 0
 	if l.lease.TakenOver {
 		_, last, err := l.group.log.Bounds(ctx)
 		if err != nil {
@@ -210,11 +221,11 @@ func (l *lane) loadParked(ctx context.Context) error {
 	return nil
 }
 
-// step does one piece of work that does not come from the inbox: a parked event that is due, or a
-// page of the log. It tells whether there was any.
+// step does one piece of work: a parked event that is due, or something new. They take turns, so
+// that neither holds up the other. It tells whether there was any.
 func (l *lane) step(ctx context.Context) (bool, error) {
 	l.turn = !l.turn
-	if l.turn || !l.behind.Load() {
+	if l.turn {
 		if tried, err := l.tryParked(ctx); tried || err != nil {
 			return tried, err
 		}
@@ -222,7 +233,38 @@ func (l *lane) step(ctx context.Context) (bool, error) {
 	if l.behind.Swap(false) {
 		return true, l.catchUp(ctx)
 	}
-	return false, nil
+	select {
+	case a := <-l.inbox:
+		return true, l.arrive(ctx, a)
+	default:
+	}
+	return l.tryParked(ctx)
+}
+
+// caughtUp moves the lane's idle slots along when everything that the group has told of is done:
+// what it told of is all that the log held. Without it a slot that gets no events would make every
+// start, and every gap, read the log from where that slot was last heard of.
+func (l *lane) caughtUp() {
+	seen := l.group.seen.Load() // before looking whether something waits
+	if l.group.paused.Load() || len(l.inbox) > 0 || l.behind.Load() {
+		return
+	}
+	for _, slot := range l.slots {
+		l.cursors[slot] = max(l.cursors[slot], seen)
+	}
+}
+
+// errPaused says that the set was paused before the event in hand got its outcome.
+var errPaused = errors.New("the set was paused")
+
+// pausing lets the lane go on when err only says that the set was paused; the lane then finds what
+// it had in hand in the log.
+func (l *lane) pausing(err error) error {
+	if errors.Is(err, errPaused) {
+		l.behind.Store(true)
+		return nil
+	}
+	return err
 }
 
 // tryParked gives the parked event that is due to the handler.
@@ -233,7 +275,7 @@ func (l *lane) tryParked(ctx context.Context) (bool, error) {
 	}
 	events, err := l.group.log.At(ctx, p.Position)
 	if err != nil {
-		return false, fmt.Errorf("read parked event %d: %w", p.Position, err)
+		return false, l.rest(ctx, fmt.Errorf("read parked event %d: %w", p.Position, err))
 	}
 	l.waiting.take()
 	if len(events) == 0 {
@@ -248,7 +290,7 @@ func (l *lane) tryParked(ctx context.Context) (bool, error) {
 	}
 	if err := l.deliver(ctx, a); err != nil {
 		l.waiting.put(p)
-		return false, err
+		return false, l.pausing(err)
 	}
 	if a.outcome == Retried {
 		l.waiting.put(a.parked)
@@ -275,7 +317,7 @@ func (l *lane) catchUp(ctx context.Context) error {
 			return nil
 		}
 		if err := l.take(ctx, events[i]); err != nil {
-			return err
+			return l.pausing(err)
 		}
 		if i%16 == 15 {
 			if _, err := l.tryParked(ctx); err != nil {
@@ -317,24 +359,34 @@ func (l *lane) sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// arrive takes a message of the bus if it is the next of its slot.
+// arrive takes a message of the bus and acks it.
 func (l *lane) arrive(ctx context.Context, a arrival) error {
-	if a.Position > l.cursors[a.Slot] {
-		if a.SlotPrev > l.cursors[a.Slot] {
-			// A gap: the log has what is missing, and this one too.
-			l.behind.Store(true)
-			if err := l.catchUp(ctx); err != nil {
-				return err
-			}
-			if a.Position > l.cursors[a.Slot] {
-				// Still further back than a page; the log will come to it.
-				l.behind.Store(true)
-			}
-		} else if err := l.take(ctx, a.Envelope); err != nil {
-			return err
+	if err := l.reach(ctx, a.Entry); err != nil {
+		select {
+		case l.inbox <- a: // letGo decides about it
+		default:
 		}
+		return err
 	}
 	a.message.Ack()
+	return nil
+}
+
+// reach works the entry if it is the next of its slot. Beyond a gap the log has what is missing,
+// and the entry too.
+func (l *lane) reach(ctx context.Context, e bus.Entry) error {
+	if e.Position <= l.cursors[e.Slot] {
+		return nil
+	}
+	if e.SlotPrev <= l.cursors[e.Slot] {
+		return l.pausing(l.take(ctx, e.Envelope))
+	}
+	if err := l.catchUp(ctx); err != nil {
+		return err
+	}
+	if e.Position > l.cursors[e.Slot] {
+		l.behind.Store(true) // further back than a page; the log will come to it
+	}
 	return nil
 }
 
@@ -401,6 +453,12 @@ func (l *lane) deliver(ctx context.Context, a *Attempt) error {
 				return err
 			}
 		}
+		if err := ctx.Err(); err != nil {
+			return err // although the router may be ready to take it
+		}
+		if l.group.paused.Load() {
+			return errPaused
+		}
 		m := event.ToMessage(a.Event)
 		// Not ctx: when it ends, the event in hand shall be finished.
 		inHand := context.WithValue(context.Background(), attemptKey{}, a)
@@ -419,11 +477,15 @@ func (l *lane) deliver(ctx context.Context, a *Attempt) error {
 		switch {
 		case a.outcome != Unsettled:
 			l.group.pause.succeeded()
+			if a.Event.Position == l.lease.InHand {
+				l.lease.InHand = 0 // the deaths are counted among its attempts now
+			}
 			return nil
 		case a.fenced:
 			return ErrFenced
 		}
-		if err := l.rest(ctx, fmt.Errorf("%s %s is not settled and comes again", a.Event.Type, a.Event.ID)); err != nil {
+		// The chain has logged why.
+		if err := l.sleep(ctx, l.group.pause.failed()); err != nil {
 			return err
 		}
 	}
@@ -454,7 +516,7 @@ func (l *lane) beCareful(ctx context.Context, a *Attempt) (done bool, err error)
 		if err := l.group.store.Settle(ctx, w); err != nil {
 			return false, err
 		}
-		a.outcome = Dead
+		a.outcome, l.lease.InHand = Dead, 0
 		return true, nil
 	}
 	return false, l.group.store.NoteInHand(ctx, l.lease, a.Event.Position, deaths)

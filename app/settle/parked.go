@@ -52,7 +52,7 @@ func (w *waiting) next() (p Parked, ok bool) {
 }
 
 // take removes the event that is due first from the ones to try; put or done must follow.
-func (w *waiting) take() Parked { return heap.Pop(&w.due).(Parked) }
+func (w *waiting) take() Parked { return heap.Pop(&w.due).(Parked) } //nolint:forcetypeassert // it holds nothing else
 
 // put gives a taken event back with a new time.
 func (w *waiting) put(p Parked) {
@@ -87,7 +87,7 @@ func (h dueHeap) Less(i, j int) bool {
 	return h[i].Due.Before(h[j].Due)
 }
 func (h dueHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *dueHeap) Push(x any)   { *h = append(*h, x.(Parked)) }
+func (h *dueHeap) Push(x any)   { *h = append(*h, x.(Parked)) } //nolint:forcetypeassert // see waiting.take
 func (h *dueHeap) Pop() any {
 	old := *h
 	last := old[len(old)-1]

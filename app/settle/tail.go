@@ -74,7 +74,8 @@ func (t *Tail) follow(ctx context.Context, messages <-chan *message.Message) {
 			t.catchUp(ctx)
 		case m, open := <-messages:
 			if !open {
-				return
+				messages = nil // the log still tells, only later
+				continue
 			}
 			entry, err := bus.Decode(m)
 			switch {
@@ -86,7 +87,9 @@ func (t *Tail) follow(ctx context.Context, messages <-chan *message.Message) {
 			default:
 				t.give(ctx, entry.Envelope)
 			}
-			m.Ack()
+			if ctx.Err() == nil {
+				m.Ack()
+			}
 		}
 	}
 }
@@ -112,6 +115,9 @@ func (t *Tail) catchUp(ctx context.Context) {
 }
 
 func (t *Tail) give(ctx context.Context, e event.Envelope) {
+	if ctx.Err() != nil {
+		return
+	}
 	if _, subscribed := t.set.Call(e.Type); subscribed {
 		m := event.ToMessage(e)
 		m.SetContext(handler.WithDelivery(context.Background(), handler.Delivery{Set: t.set.Name(), Attempt: 1}))

@@ -65,9 +65,11 @@ func (f *fakes) Save(_ context.Context, m *members.Member) error {
 	f.saved = append(f.saved, m)
 	return nil
 }
+
 func (*fakes) Get(context.Context, string, string) (*members.Member, error) {
 	return nil, errors.ErrUnsupported
 }
+
 func (*fakes) List(context.Context, string, members.Query) ([]*members.Member, error) {
 	return nil, errors.ErrUnsupported
 }

@@ -231,7 +231,8 @@ func (t *Templates) Render(name string, v View) (r Rendered, err error) {
 func execute(t interface {
 	Name() string
 	Execute(io.Writer, any) error
-}, v View) (string, error) {
+}, v View,
+) (string, error) {
 	var out bounded
 	if err := t.Execute(&out, v); err != nil {
 		return "", fmt.Errorf("render %s: %w", t.Name(), err)

@@ -118,12 +118,16 @@ func TestViewOf(t *testing.T) {
 		want  map[string]any
 	}{
 		"nothing": {"", own, map[string]any{}},
-		"a caller's own": {`{"name":"x","data":{"n":1}}`, own,
-			map[string]any{"name": "x", "data": map[string]any{"n": int64(1)}}},
+		"a caller's own": {
+			`{"name":"x","data":{"n":1}}`, own,
+			map[string]any{"name": "x", "data": map[string]any{"n": int64(1)}},
+		},
 		"event is no object": {`{"event":"party","data":{}}`, own, map[string]any{"event": "party", "data": map[string]any{}}},
-		"a rule's": {`{"event":{"type":"a.b","id":"e1","time":"2026-01-02T03:04:05Z"},"data":{"big":12345678901,"f":1.5,"huge":1e400,"l":[1,{"x":2}]}}`,
+		"a rule's": {
+			`{"event":{"type":"a.b","id":"e1","time":"2026-01-02T03:04:05Z"},"data":{"big":12345678901,"f":1.5,"huge":1e400,"l":[1,{"x":2}]}}`,
 			email.Cause{Type: "a.b", ID: "e1", Time: at},
-			map[string]any{"big": int64(12345678901), "f": 1.5, "huge": "1e400", "l": []any{int64(1), map[string]any{"x": int64(2)}}}},
+			map[string]any{"big": int64(12345678901), "f": 1.5, "huge": "1e400", "l": []any{int64(1), map[string]any{"x": int64(2)}}},
+		},
 	} {
 		m.Data = []byte(test.data)
 		got, err := email.ViewOf(m)

@@ -355,7 +355,7 @@ func TestAnOutcomeOfALostClaim(t *testing.T) {
 		b.clock.Advance(time.Minute)
 		claims, err := b.store.Claim(context.Background(), "another", 1, time.Minute)
 		if err != nil || len(claims) != 1 {
-			return email.Permanent(fmt.Errorf("claim by another: %v, %v", claims, err))
+			return email.Permanent(fmt.Errorf("claim by another: %v, %w", claims, err))
 		}
 		return nil
 	}

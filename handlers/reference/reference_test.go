@@ -67,7 +67,7 @@ func TestSchemasRefuseWhatTheDomainRefuses(t *testing.T) {
 		{"build.progressed", `{"buildId":"b","projectId":"p","image":"i","percent":-1}`, "data.percent"},
 		{"build.failed", `{"buildId":"b","projectId":"p","image":"i","reason":"","durationMs":1}`, "data.reason"},
 		{"build.queued", `{"buildId":"","projectId":"p","image":"i"}`, "data.buildId"},
-		{"project.updated", `{"projectId":"p","name":"n","changes":{"name":{"from":"a"}}}`, "data.changes.name"},
+		{"project.updated", `{"projectId":"p","name":"n","changes":{"name":{"from":"a"}}}`, "data.changes.name.to"},
 		{"project.created", `{"projectId":"p","name":"n","assignee":"nobody"}`, "data.assignee"},
 		{"project.created", `{"projectId":"p","name":"n","watchers":["nobody"]}`, "data.watchers.0"},
 		{"member.invited", `{"memberId":"m","tenantId":"t","email":"nobody","name":"n","role":"r"}`, "data.email"},

@@ -83,7 +83,9 @@ func New(t testing.TB, parts ...Part) *Harness {
 
 	h := &Harness{
 		Clock: clockwork.NewFakeClockAt(time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)),
-		t:     t, mails: &mailbox{}, attempts: &attempts{t: t, tolerant: s.tolerant, counts: map[string]int{}},
+		t:     t, mails: &mailbox{}, attempts: &attempts{
+			t: t, tolerant: s.tolerant, counts: map[string]int{}, ended: make(chan struct{}),
+		},
 	}
 	h.ctx = event.WithOrigin(context.Background(), event.Origin{Tenant: Tenant, Actor: "tester"})
 	logger := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -302,11 +304,29 @@ type attempts struct {
 	tolerant map[string]bool
 	mu       sync.Mutex
 	counts   map[string]int
+	inHand   int
+	ended    chan struct{} // closed when an attempt ends
+}
+
+func (a *attempts) Began(string, string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.inHand++
+}
+
+// working returns how many attempts are in hand, and a channel that is closed when one ends.
+func (a *attempts) working() (int, <-chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.inHand, a.ended
 }
 
 func (a *attempts) Handled(set, typ, result string, attempt int, _ time.Duration) {
 	a.mu.Lock()
 	a.counts[set+" "+typ]++
+	a.inHand--
+	close(a.ended)
+	a.ended = make(chan struct{})
 	a.mu.Unlock()
 	if result != "handled" && !a.tolerant[set] {
 		a.t.Errorf("apptest: handler set %s: %s was %s at attempt %d; the log above says why (expected? apptest.ExpectErrors(%q))",

@@ -22,7 +22,11 @@ func (h *Harness) Settle() {
 	step := 100 * time.Millisecond
 	for {
 		committed := h.Store.Changed("commit")
+		inHand, ended := h.attempts.working()
 		open := h.open()
+		if inHand > 0 {
+			open.add(h.Clock.Now(), h.Clock.Now(), fmt.Sprintf("%d events are in hand", inHand))
+		}
 		select {
 		case <-committed:
 			continue // something moved while we looked: what we saw may never have been so
@@ -41,6 +45,7 @@ func (h *Harness) Settle() {
 		select {
 		case <-committed:
 			step = 100 * time.Millisecond
+		case <-ended:
 		case <-still.C:
 			h.Clock.Advance(step)
 			step = min(2*step, time.Second)

@@ -175,7 +175,7 @@ func pauseReadFails(w *world) {
 
 func idleSlots(w *world) {
 	r := w.recorder()
-	s := w.start(r.setTx("one", nil))
+	w.start(r.setTx("one", nil))
 	done := func() bool {
 		for _, position := range w.status("one").Cursors {
 			if position < w.head() {
@@ -190,11 +190,6 @@ func idleSlots(w *world) {
 		w.until("it is handled", r.counted(2*i+2))
 		w.eventually("every cursor stands at the end", done)
 	}
-	w.publish("a", 7)
-	w.until("it is handled", r.counted(7))
-	w.until("the bus was fed", func() bool { return s.sequencer.Position() == w.head() })
-	s.halt()
-	require.True(w, done(), "a stop stores how far the lanes are")
 }
 
 func brokenStart(w *world) {

@@ -1,6 +1,6 @@
 // Package middleware holds the links of the one chain that every event passes on its way to a
-// handler, one file each, outermost first: drain, correlate, trace, observe, dead letter, retry,
-// timeout, recover, settle. Each is a Watermill middleware. They work on the settle.Attempt in the
+// handler, one file each, outermost first: drain, correlate, trace, observe, report, dead letter,
+// retry, timeout, recover, settle. Each is a Watermill middleware. They work on the settle.Attempt in the
 // message's context; for sets without a record there is none, and the links that settle are left out.
 package middleware
 

@@ -9,9 +9,12 @@ import (
 	"github.com/leat-dev/leat/app/settle"
 )
 
-// Observer is told how each attempt ended, for metrics and tests. result is "handled", "retried",
-// "dead", or "unsettled" when the event comes again without an attempt being counted.
+// Observer is told of each attempt, for metrics and tests.
 type Observer interface {
+	// Began is told when an event is given to a set; Handled follows.
+	Began(set, typ string)
+	// Handled is told how the attempt ended, after the commit: "handled", "retried", "dead", or
+	// "unsettled" when the event comes again without an attempt being counted.
 	Handled(set, typ, result string, attempt int, took time.Duration)
 }
 
@@ -22,6 +25,7 @@ func Observe(o Observer, set string, clock clockwork.Clock) message.HandlerMiddl
 			return next
 		}
 		return func(m *message.Message) ([]*message.Message, error) {
+			o.Began(set, eventOf(m).Type)
 			start := clock.Now()
 			out, err := next(m)
 			result, attempt := "handled", 1

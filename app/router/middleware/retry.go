@@ -8,6 +8,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jonboulle/clockwork"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/handler"
@@ -27,22 +29,24 @@ func Retry(p handler.Policy, clock clockwork.Clock, random func() float64, logge
 				return out, err
 			}
 			a := settle.AttemptFrom(m.Context())
+			span := trace.SpanFromContext(m.Context())
+			span.RecordError(err)
+			span.SetStatus(codes.Error, err.Error())
 			attrs := []any{"event", a.Event.ID, "type", a.Event.Type, "tenant", a.Event.Tenant, "attempt", a.Number, "error", err}
+			counted, what := true, "an event failed and is tried again"
 			var pause time.Duration
 			switch {
 			case errors.Is(err, event.ErrNewerSchema):
-				pause = heldFor
-				logger.Warn("holding an event until a newer program comes", attrs...)
+				counted, what, pause = false, "holding an event until a newer program comes", heldFor
 			case handler.IsPermanent(err) || a.Number >= p.Attempts:
 				return nil, &finalError{err}
 			default:
 				pause = p.Backoff(a.Number, random())
-				logger.Warn("an event failed and is tried again", append(attrs, "in", pause)...)
 			}
-			counted := !errors.Is(err, event.ErrNewerSchema)
 			if parkErr := a.Park(m.Context(), clock.Now().UTC().Add(pause), err.Error(), counted); parkErr != nil {
 				return nil, fmt.Errorf("park %s %s (%w): %w", a.Event.Type, a.Event.ID, err, parkErr)
 			}
+			logger.Warn(what, append(attrs, "in", pause)...)
 			return nil, nil
 		}
 	}

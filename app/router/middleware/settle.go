@@ -12,7 +12,8 @@ import (
 
 // Settle writes down that the event was handled. A transactional reaction runs inside the
 // transaction that does so; others run before it, outside any. The message is acked only after
-// the commit.
+// the commit. That the record could not be written, or the transaction not be begun, is not the
+// event's fault.
 func Settle(set *handler.Bound) message.HandlerMiddleware {
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(m *message.Message) ([]*message.Message, error) {
@@ -28,18 +29,24 @@ func Settle(set *handler.Bound) message.HandlerMiddleware {
 				// The effect is made; it is worth recording even when the attempt has just run
 				// out of time.
 				if err := a.Handled(context.WithoutCancel(m.Context()), nil); err != nil {
-					return nil, fmt.Errorf("record that %s %s was handled: %w", a.Event.Type, a.Event.ID, err)
+					return nil, handler.Unavailable(fmt.Errorf("record that %s %s was handled: %w", a.Event.Type, a.Event.ID, err))
 				}
 				return nil, nil
 			}
 			outer := m.Context()
 			defer m.SetContext(outer)
-			return nil, a.Handled(outer, func(ctx context.Context) error {
+			begun := false
+			err := a.Handled(outer, func(ctx context.Context) error {
+				begun = true
 				m.SetContext(ctx)
 				// Here, where its stack still shows where it came from.
 				_, err := Recover()(next)(m)
 				return err
 			})
+			if err != nil && !begun {
+				err = handler.Unavailable(fmt.Errorf("begin to handle %s %s: %w", a.Event.Type, a.Event.ID, err))
+			}
+			return nil, err
 		}
 	}
 }

@@ -153,7 +153,7 @@ func failingAmongMany(t *testing.T, f *fixture) {
 func guarded(fn func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %w", p.(error)) //nolint:forcetypeassert // another panic shall stay one
+			err = fmt.Errorf("panic: %w", p.(error)) // another panic shall stay one
 		}
 	}()
 	return fn()

@@ -13,7 +13,7 @@ import (
 
 // feed is a client of the live feed.
 type feed struct {
-	t    *testing.T
+	t    testing.TB
 	conn *websocket.Conn
 }
 

@@ -44,8 +44,9 @@ func ledgerService() wiring.Service {
 		Name:        "ledger",
 		Definitions: []event.Definitions{{event.Define[written](event.Business)}},
 		Build: func(ctx context.Context, kit wiring.Kit) (wiring.Parts, error) {
-			if err := kit.Store.Migrate(ctx, fstest.MapFS{"00001_ledger.sql": {Data: []byte(
-				"-- +goose Up\nCREATE TABLE leat_ledger (seq INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, number INTEGER NOT NULL);\n"),
+			if err := kit.Store.Migrate(ctx, fstest.MapFS{"00001_ledger.sql": {
+				Data: []byte(
+					"-- +goose Up\nCREATE TABLE leat_ledger (seq INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, number INTEGER NOT NULL);\n"),
 			}}, "ledger"); err != nil {
 				return wiring.Parts{}, err
 			}

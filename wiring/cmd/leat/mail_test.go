@@ -25,7 +25,7 @@ type mailServer struct {
 
 type receivedMail struct{ to, subject, messageID string }
 
-func startMailServer(t *testing.T, answer func(to string) *smtp.SMTPError) *mailServer {
+func startMailServer(t testing.TB, answer func(to string) *smtp.SMTPError) *mailServer {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

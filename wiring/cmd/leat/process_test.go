@@ -42,7 +42,7 @@ const patience = 30 * time.Second
 
 // process is a running program with its log.
 type process struct {
-	t     *testing.T
+	t     testing.TB
 	cmd   *exec.Cmd
 	api   string // host:port
 	ops   string
@@ -56,7 +56,7 @@ type process struct {
 }
 
 // serve starts the program on free ports with its data in the folder, and waits until it is ready.
-func serve(t *testing.T, as, dir string, settings ...string) *process {
+func serve(t testing.TB, as, dir string, settings ...string) *process {
 	t.Helper()
 	p := launch(t, as, dir, settings...)
 	p.api, p.ops = p.listening("http.listen"), p.listening("ops.listen")
@@ -71,7 +71,7 @@ func serve(t *testing.T, as, dir string, settings ...string) *process {
 	return p
 }
 
-func launch(t *testing.T, as, dir string, settings ...string) *process {
+func launch(t testing.TB, as, dir string, settings ...string) *process {
 	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)
