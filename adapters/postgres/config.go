@@ -18,8 +18,8 @@ type Config struct {
 	// application's database: lowercase letters, digits and underscores, at most 32 bytes, not a
 	// digit first. Default "leat_".
 	TablePrefix string `koanf:"table_prefix"`
-	// MaxConns bounds the connections for transactions and reads. Up to five more serve appends, waiting
-	// for notifications and the sequencer. Default 16.
+	// MaxConns bounds the connections for transactions. Half as many, and four at least, serve reads, and up
+	// to five appends, waiting for notifications and the sequencer. Default 16.
 	MaxConns int `koanf:"max_conns"`
 	// StartWait is how long Open waits for a server that does not answer yet. Default 10s.
 	StartWait time.Duration `koanf:"start_wait"`

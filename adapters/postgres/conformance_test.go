@@ -7,9 +7,12 @@ import (
 	"github.com/jonboulle/clockwork"
 
 	"github.com/leat-dev/leat/adapters/postgres"
+	"github.com/leat-dev/leat/adapters/postgres/postgrestest"
 	"github.com/leat-dev/leat/app/deadletter/deadlettertest"
 	"github.com/leat-dev/leat/app/eventlog/eventlogtest"
 	"github.com/leat-dev/leat/app/settle/settletest"
+	"github.com/leat-dev/leat/app/sqltx"
+	"github.com/leat-dev/leat/app/sqltx/sqltxtest"
 	"github.com/leat-dev/leat/handlers/audit/audittest"
 	"github.com/leat-dev/leat/handlers/email"
 	"github.com/leat-dev/leat/handlers/email/emailtest"
@@ -31,6 +34,13 @@ func TestSettle(t *testing.T) {
 func TestDeadLetters(t *testing.T) {
 	t.Parallel()
 	deadlettertest.Run(t, func(t *testing.T, c clockwork.Clock) deadlettertest.Store { return open(t, c) })
+}
+
+func TestSQL(t *testing.T) {
+	t.Parallel()
+	sqltxtest.Run(t, func(t *testing.T, prefix string) sqltx.Store {
+		return openWith(t, postgres.Config{URL: postgrestest.Start(t), TablePrefix: prefix}, clockwork.NewRealClock())
+	})
 }
 
 func TestAudit(t *testing.T) {

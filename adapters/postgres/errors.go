@@ -24,8 +24,8 @@ var (
 
 // SQLSTATEs this package acts on.
 const (
-	deadlockDetected = "40P01"
-	lockNotAvailable = "55P03"
+	deadlockDetected    = "40P01"
+	readOnlyTransaction = "25006"
 )
 
 func sqlState(err error) string {

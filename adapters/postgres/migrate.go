@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"regexp"
 
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
@@ -50,7 +51,9 @@ func (db *DB) migrate(ctx context.Context, fsys fs.FS, table string) error {
 	if err != nil {
 		return failed(err)
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, db.sql, prefixed{fsys: fsys, prefix: db.prefix}, goose.WithSessionLocker(locker),
+	pool := stdlib.OpenDBFromPool(db.pool)
+	defer func() { _ = pool.Close() }()
+	p, err := goose.NewProvider(goose.DialectPostgres, pool, prefixed{fsys: fsys, prefix: db.prefix}, goose.WithSessionLocker(locker),
 		goose.WithTableName(table), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return failed(err)

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,7 +15,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jonboulle/clockwork"
 
 	"github.com/leat-dev/leat/domain"
@@ -35,8 +33,8 @@ type DB struct {
 	// leases tells the time for leases instead of the database, in tests.
 	leases clockwork.Clock
 
-	pool     *pgxpool.Pool // transactions and reads
-	sql      *sql.DB       // the same connections, as database/sql shows them
+	pool     *pgxpool.Pool // transactions
+	reads    *pgxpool.Pool // what is read outside transactions; read-only
 	appends  *pgxpool.Pool // shared appends: they need not wait for a transaction to end
 	topics   *topics
 	appender *appender
@@ -46,9 +44,8 @@ type DB struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 
-	closed   atomic.Bool
-	closing  sync.Once
-	closeErr error
+	closed  atomic.Bool
+	closing sync.Once
 }
 
 // Open connects to the database and migrates the store's tables. It waits Config.StartWait for a server
@@ -100,28 +97,31 @@ func (db *DB) start(ctx context.Context, cfg Config, conf *pgxpool.Config) (err 
 	if conf.ConnConfig.ConnectTimeout == 0 {
 		conf.ConnConfig.ConnectTimeout = 5 * time.Second
 	}
-	set := settings{statement: cfg.StatementTimeout, idle: cfg.IdleTimeout, lock: cfg.StatementTimeout}
-	conf.MaxConns = int32(cfg.MaxConns)
-	conf.AfterConnect = set.apply
 	if err := db.firstContact(ctx, cfg.StartWait, conf.ConnConfig); err != nil {
 		return err
 	}
-	if db.pool, err = pgxpool.NewWithConfig(db.ctx, conf); err != nil {
-		return db.unavailable(err)
-	}
-	db.sql = stdlib.OpenDBFromPool(db.pool)
-	appends := conf.Copy()
-	appends.MaxConns = appendWorkers
-	set.lock = appendPatience
-	appends.AfterConnect = set.apply
-	if db.appends, err = pgxpool.NewWithConfig(db.ctx, appends); err != nil {
-		return db.unavailable(err)
+	for _, p := range []struct {
+		pool **pgxpool.Pool
+		size int
+		lock time.Duration
+		read bool
+	}{
+		{&db.pool, cfg.MaxConns, cfg.StatementTimeout, false},
+		{&db.reads, max(4, cfg.MaxConns/2), cfg.StatementTimeout, true},
+		{&db.appends, appendWorkers, appendPatience, false},
+	} {
+		c := conf.Copy()
+		c.MaxConns = int32(p.size)
+		c.AfterConnect = settings{statement: cfg.StatementTimeout, idle: cfg.IdleTimeout, lock: p.lock, readOnly: p.read}.apply
+		if *p.pool, err = pgxpool.NewWithConfig(db.ctx, c); err != nil {
+			return db.unavailable(err)
+		}
 	}
 	if err := db.migrate(ctx, migrations(), db.prefix+"migrations"); err != nil {
 		return err
 	}
 	var head int64
-	if err := db.pool.QueryRow(ctx, db.q.head).Scan(&head); err != nil {
+	if err := db.reads.QueryRow(ctx, db.q.head).Scan(&head); err != nil {
 		return db.unavailable(err)
 	}
 	db.topics.saw(head)
@@ -207,7 +207,10 @@ func (db *DB) inspect(ctx context.Context, conf *pgx.ConnConfig) error {
 }
 
 // settings are what every session of a pool begins with.
-type settings struct{ statement, idle, lock time.Duration }
+type settings struct {
+	statement, idle, lock time.Duration
+	readOnly              bool
+}
 
 func (s settings) apply(ctx context.Context, conn *pgx.Conn) error {
 	given := conn.Config().RuntimeParams
@@ -219,10 +222,10 @@ func (s settings) apply(ctx context.Context, conn *pgx.Conn) error {
 	}
 	_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),
 		set_config('statement_timeout', $1, false), set_config('idle_in_transaction_session_timeout', $2, false), set_config('lock_timeout', $3, false),
-		set_config('default_transaction_isolation', 'read committed', false), set_config('default_transaction_read_only', 'off', false),
+		set_config('default_transaction_isolation', 'read committed', false), set_config('default_transaction_read_only', $4, false),
 		set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false), set_config('tcp_keepalives_count', '3', false),
 		set_config('tcp_user_timeout', '10000', false), set_config('TimeZone', 'UTC', false)`,
-		own("statement_timeout", s.statement), own("idle_in_transaction_session_timeout", s.idle), own("lock_timeout", s.lock))
+		own("statement_timeout", s.statement), own("idle_in_transaction_session_timeout", s.idle), own("lock_timeout", s.lock), strconv.FormatBool(s.readOnly))
 	return err
 }
 
@@ -244,16 +247,13 @@ func (db *DB) Close() error {
 		if db.notifier != nil {
 			db.notifier.close()
 		}
-		if db.sql != nil {
-			db.closeErr = db.sql.Close()
-		}
-		for _, pool := range []*pgxpool.Pool{db.appends, db.pool} {
+		for _, pool := range []*pgxpool.Pool{db.appends, db.reads, db.pool} {
 			if pool != nil {
 				pool.Close()
 			}
 		}
 	})
-	return db.closeErr
+	return nil
 }
 
 func (db *DB) now() int64 { return db.clock.Now().UnixMicro() }

@@ -230,7 +230,7 @@ func (s *settlers) open(ctx context.Context, t *tx, set string, batch []*settlin
 // apply runs the part of a work that is its own, under a savepoint; false when it has failed and
 // was told. The goroutine of an effect that ends it (runtime.Goexit) is another one.
 func (s *settlers) apply(shared *tx, r *settling) bool {
-	r.tx = &tx{db: s.db, sql: shared.sql, conn: shared.conn, shared: true}
+	r.tx = &tx{db: s.db, conn: shared.conn, shared: true}
 	defer r.tx.ended.Store(true)
 	w := r.work
 	if err := r.ctx.Err(); err != nil {

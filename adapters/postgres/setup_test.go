@@ -33,7 +33,12 @@ func ctxOf(t testing.TB) context.Context {
 
 func openAt(t testing.TB, url string, clock clockwork.Clock) *postgres.DB {
 	t.Helper()
-	db, err := postgres.Open(context.Background(), postgres.Config{URL: url, MaxConns: 8}, clock, quiet())
+	return openWith(t, postgres.Config{URL: url, MaxConns: 8}, clock)
+}
+
+func openWith(t testing.TB, cfg postgres.Config, clock clockwork.Clock) *postgres.DB {
+	t.Helper()
+	db, err := postgres.Open(context.Background(), cfg, clock, quiet())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return db

@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
-	"fmt"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -11,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/leat-dev/leat/app/eventlog"
 )
@@ -41,6 +39,8 @@ func (db *DB) write(ctx context.Context, fn func(ctx context.Context, t *tx) err
 		return err
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case t != nil && t.reading.Load():
+		return errOpenRows
 	case t != nil:
 		return t.nested(func() error { return fn(ctx, t) })
 	}
@@ -83,29 +83,16 @@ func (db *DB) begin(ctx context.Context) (*tx, error) {
 	return t, nil
 }
 
-// acquire takes a connection from the pool for a transaction that the caller begins.
+// acquire takes a connection for a transaction that the caller begins.
 func (db *DB) acquire(ctx context.Context) (*tx, error) {
 	if db.closed.Load() {
 		return nil, ErrClosed
 	}
-	conn, err := db.sql.Conn(ctx)
+	conn, err := db.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	t := &tx{db: db, sql: conn}
-	// The connection is ours alone until release, so it may be used beside database/sql.
-	if err := conn.Raw(func(c any) error {
-		std, ok := c.(*stdlib.Conn)
-		if !ok {
-			return fmt.Errorf("the connection is a %T", c)
-		}
-		t.conn = std.Conn()
-		return nil
-	}); err != nil {
-		t.release()
-		return nil, err
-	}
-	return t, nil
+	return &tx{db: db, pooled: conn, conn: conn.Conn()}, nil
 }
 
 // committed announces what a transaction changed.
@@ -155,12 +142,13 @@ func (db *DB) txOf(ctx context.Context) (*tx, error) {
 // tx is one caller's transaction, or the caller's part of a shared one. One goroutine uses it at a time.
 type tx struct {
 	db      *DB
-	sql     *sql.Conn // what Querier runs on
-	conn    *pgx.Conn // the same connection
-	shared  bool      // with other callers: no context may interrupt its statements
+	pooled  *pgxpool.Conn // nil for a part of a shared one
+	conn    *pgx.Conn
+	shared  bool // with other callers: no context may interrupt its statements
 	depth   int
 	touched []string
 	ended   atomic.Bool
+	reading atomic.Bool // there are open rows of SQL
 }
 
 func (t *tx) touch(topic string) {
@@ -220,7 +208,7 @@ func (t *tx) rollback() {
 }
 
 // release gives the connection back.
-func (t *tx) release() { _ = t.sql.Close() }
+func (t *tx) release() { t.pooled.Release() }
 
 // nested runs fn under a savepoint, which is rolled back when fn fails, panics or ends the goroutine.
 func (t *tx) nested(fn func() error) error {
