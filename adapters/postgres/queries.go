@@ -28,6 +28,8 @@ type queries struct {
 	noteInHand, fence, fences                                    string
 	moveCursors, park, unpark, parked, redrive                   string
 
+	describeTypes string
+
 	// Dead letters.
 	letterFrom, letter, deleteLetter, insertLetter, decideLetter, countLetters string
 }
@@ -143,6 +145,10 @@ func newQueries(prefix string) queries {
 		redrive: in(`INSERT INTO leat_parked (set_name, position, slot, tenant, partition_key, state, attempts, due, reason)
 			VALUES ($1, $2, $3, $4, $5, 'redrive', 0, $6, '')
 			ON CONFLICT (set_name, position) DO UPDATE SET state = 'redrive', attempts = 0, due = excluded.due`),
+
+		describeTypes: in(`INSERT INTO leat_event_types (type, schema_version, kind) SELECT * FROM unnest($1::text[], $2::integer[], $3::text[]) ORDER BY 1
+			ON CONFLICT (type) DO UPDATE SET schema_version = greatest(leat_event_types.schema_version, excluded.schema_version), kind = excluded.kind
+			WHERE (leat_event_types.schema_version, leat_event_types.kind) IS DISTINCT FROM (excluded.schema_version, excluded.kind)`),
 
 		letterFrom:   in(`SELECT seq, set_name, position, type, state, attempts, reason, failed, decided, actor, recorded, event FROM leat_dead_letters`),
 		letter:       in(`SELECT seq, state, event FROM leat_dead_letters WHERE position = $1 AND set_name = $2 AND tenant = $3 FOR UPDATE`),
