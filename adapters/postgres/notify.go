@@ -75,7 +75,7 @@ func (n *notifier) send() {
 		n.mu.Unlock()
 		b := &pgx.Batch{}
 		for topic, what := range topics {
-			b.Queue("SELECT pg_notify($1, $2)", n.channel, n.self+" "+topic+" "+what)
+			b.Queue("SELECT pg_notify($1, $2)", n.channel, n.self+" "+what+" "+topic)
 		}
 		ctx, cancel := context.WithTimeout(n.db.ctx, notifyPatience)
 		if err := n.db.appends.SendBatch(ctx, b).Close(); err != nil && n.db.ctx.Err() == nil {
@@ -141,7 +141,7 @@ func (n *notifier) follow(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 		self, rest, _ := strings.Cut(got.Payload, " ")
-		topic, what, _ := strings.Cut(rest, " ")
+		what, topic, _ := strings.Cut(rest, " ")
 		if self == n.self {
 			continue
 		}

@@ -49,6 +49,7 @@ type Sequencer struct {
 	logger *slog.Logger
 
 	ready    chan struct{}
+	begun    sync.Once    // closes ready
 	at       atomic.Int64 // handed over through here
 	prev     int64
 	slotPrev [event.Slots]int64
@@ -66,7 +67,8 @@ func New(cfg Config, log Log, b Publisher, clock clockwork.Clock, logger *slog.L
 	return &Sequencer{cfg: cfg, log: log, bus: b, clock: clock, logger: logger, ready: make(chan struct{})}
 }
 
-// Ready is closed when Run knows where it begins: everything accepted from then on is handed over.
+// Ready is closed when Run knows where it begins: everything accepted from then on is handed over, by
+// this process or by the one that leads.
 func (s *Sequencer) Ready() <-chan struct{} { return s.ready }
 
 // Position is how far the bus was fed.
@@ -78,18 +80,21 @@ func (s *Sequencer) Run(ctx context.Context) error {
 	leader, elected := s.log.(Leader)
 	switch {
 	case !elected:
-		return s.follow(ctx)
+		return s.follow(ctx, 0)
 	case s.cfg.EveryProcess:
 		ctx, cancel := context.WithCancel(ctx)
 		var wg sync.WaitGroup
 		wg.Go(func() { lead(ctx, leader, s.logger, nil) })
 		defer wg.Wait()
 		defer cancel()
-		return s.follow(ctx)
+		return s.follow(ctx, 0)
 	}
+	s.begun.Do(func() { close(s.ready) })
 	lead(ctx, leader, s.logger, func(ctx context.Context) {
 		for ctx.Err() == nil {
-			if err := s.follow(ctx); err != nil && ctx.Err() == nil {
+			// The leader before may have died between the positions and the bus. What it handed over is
+			// handed over once more; that is less than waiting for somebody to look.
+			if err := s.follow(ctx, int64(s.cfg.Page)); err != nil && ctx.Err() == nil {
 				s.logger.Warn("follow the log", "error", err)
 				select {
 				case <-ctx.Done():
@@ -101,12 +106,13 @@ func (s *Sequencer) Run(ctx context.Context) error {
 	return nil
 }
 
-// follow feeds the bus from the log's present end until ctx ends.
-func (s *Sequencer) follow(ctx context.Context) error {
+// follow feeds the bus until ctx ends, from as many events as given before the log's present end.
+func (s *Sequencer) follow(ctx context.Context, before int64) error {
 	_, last, err := s.log.Bounds(ctx)
 	if err != nil {
 		return fmt.Errorf("look at the end of the log: %w", err)
 	}
+	last = max(0, last-before)
 	// What came before in a slot is not known yet. The end of the log is no less than that, so a
 	// lane that has not read so far sees a gap, and reads.
 	s.prev = last
@@ -114,7 +120,7 @@ func (s *Sequencer) follow(ctx context.Context) error {
 		s.slotPrev[slot] = last
 	}
 	s.at.Store(last)
-	close(s.ready)
+	s.begun.Do(func() { close(s.ready) })
 	timer := s.clock.NewTimer(s.cfg.Poll)
 	defer timer.Stop()
 	for ctx.Err() == nil {
