@@ -38,7 +38,8 @@ func NewAudit(db *DB) *Audit {
 	}
 }
 
-// Record implements audit.Store. Outside a transaction it fails.
+// Record implements audit.Store. Outside a transaction it fails. A fault of the entry may be told by
+// the next statement of the transaction, or by its end.
 func (a *Audit) Record(ctx context.Context, e audit.Entry) error {
 	what := "record the audit entry of position " + strconv.FormatInt(e.Position, 10)
 	t, err := a.db.txOf(ctx)
@@ -56,9 +57,9 @@ func (a *Audit) Record(ctx context.Context, e audit.Entry) error {
 		text := string(e.Changes)
 		changes = &text
 	}
-	_, err = t.conn.Exec(t.ctx(ctx), a.insert, e.Position, e.ID, e.Tenant, e.Time.UnixMicro(), e.Actor, e.Type, e.Subject, e.EventID,
+	t.conn.later(a.insert, e.Position, e.ID, e.Tenant, e.Time.UnixMicro(), e.Actor, e.Type, e.Subject, e.EventID,
 		e.CorrelationID, changes, e.Recorded.UnixMicro())
-	return doing(what, err)
+	return nil
 }
 
 // Entries implements audit.Reader.

@@ -18,6 +18,7 @@ var ErrClosed error = &domain.Error{Kind: domain.Unavailable, Code: "STORE_CLOSE
 
 var (
 	errEnded    = errors.New("the transaction that this context carries has ended")
+	errLost     = errors.New("the connection was lost before the commit")
 	errReadOnly = errors.New("a write outside a transaction: use InTx")
 	errAborted  = errors.New("PostgreSQL rolled the transaction back: a statement in it had failed")
 )
@@ -80,7 +81,7 @@ func isConnection(err error) bool {
 	}
 	var connect *pgconn.ConnectError
 	return errors.As(err, &connect) || pgconn.Timeout(err) || pgconn.SafeToRetry(err) ||
-		errors.Is(err, errAborted) || errors.As(err, new(netError)) || isClosed(err)
+		errors.Is(err, errAborted) || errors.Is(err, errLost) || errors.As(err, new(netError)) || isClosed(err)
 }
 
 type netError interface {

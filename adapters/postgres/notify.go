@@ -75,7 +75,8 @@ func (n *notifier) send() {
 		n.mu.Unlock()
 		b := &pgx.Batch{}
 		for topic, what := range topics {
-			b.Queue("SELECT pg_notify($1, $2)", n.channel, n.self+" "+what+" "+topic)
+			// It is not worth waiting for the disk.
+			b.Queue("SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)", n.channel, n.self+" "+what+" "+topic)
 		}
 		ctx, cancel := context.WithTimeout(n.db.ctx, notifyPatience)
 		if err := n.db.appends.SendBatch(ctx, b).Close(); err != nil && n.db.ctx.Err() == nil {

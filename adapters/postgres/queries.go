@@ -42,10 +42,12 @@ func newQueries(prefix string) queries {
 					partition_key, correlation_id, causation_id, depth, trace_parent, recorded, data)
 				SELECT slot, id, source, tenant, type, schema_version, kind, severity, subject, actor, time,
 					partition_key, correlation_id, causation_id, depth, trace_parent, recorded, data
-				FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::text[], $9::text[],
+				FROM (SELECT pg_current_xact_id() OFFSET 0) before_any_number (xid), -- assigner says why
+					unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::text[], $9::text[],
 					$10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[], $15::integer[], $16::text[], $17::bigint[], $18::bytea[])
 					WITH ORDINALITY AS e (slot, id, source, tenant, type, schema_version, kind, severity, subject, actor, time,
 					partition_key, correlation_id, causation_id, depth, trace_parent, recorded, data, n)
+				WHERE xid IS NOT NULL
 				ORDER BY n
 				ON CONFLICT (id, source, tenant) DO NOTHING
 				RETURNING seq, slot, id, source, tenant
@@ -58,15 +60,20 @@ func newQueries(prefix string) queries {
 		// One statement, so one snapshot: everything that it can see is committed, and gets its
 		// position in the order of seq.
 		assign: in(`WITH taken AS (
-				DELETE FROM leat_unsequenced WHERE seq IN (SELECT seq FROM leat_unsequenced ORDER BY seq LIMIT $1) RETURNING seq, slot
+				DELETE FROM leat_unsequenced WHERE seq = ANY (ARRAY(
+					SELECT seq FROM (SELECT seq FROM leat_unsequenced WHERE seq <= $1
+						UNION SELECT seq FROM leat_unsequenced WHERE seq > $2
+						UNION SELECT seq FROM leat_unsequenced WHERE seq = ANY ($3::bigint[])) s
+					ORDER BY seq LIMIT $4)) RETURNING seq, slot
 			), head AS (
 				SELECT greatest(coalesce((SELECT max(position) FROM leat_positions), 0), (SELECT pruned_through FROM leat_log_state)) AS position
 			), given AS (
 				INSERT INTO leat_positions (position, seq, slot)
 				SELECT head.position + row_number() OVER (ORDER BY taken.seq), taken.seq, taken.slot FROM taken, head ORDER BY taken.seq
-				RETURNING position
+				RETURNING position, seq
 			)
-			SELECT count(*), coalesce(max(position), 0) FROM given`),
+			SELECT coalesce(array_agg(seq ORDER BY seq), '{}'), coalesce(max(position), 0), pg_snapshot_xmin(pg_current_snapshot())::text,
+				coalesce(pg_current_xact_id_if_assigned()::text, '') FROM given`),
 		head:  in(`SELECT greatest(coalesce((SELECT max(position) FROM leat_positions), 0), pruned_through) FROM leat_log_state`),
 		first: in(`SELECT coalesce((SELECT min(position) FROM leat_positions WHERE position > pruned_through), pruned_through + 1) FROM leat_log_state`),
 		readAll: in(`SELECT ` + columns + ` FROM (SELECT position, seq FROM leat_positions WHERE position > $1 ORDER BY position LIMIT $2) p` +

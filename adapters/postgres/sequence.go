@@ -53,8 +53,12 @@ func (db *DB) Lead(ctx context.Context, lead func(ctx context.Context, assign se
 		defer cancel()
 		_ = conn.Close(ctx)
 	}()
+	a, err := newAssigner(ctx, db, conn)
+	if err != nil {
+		return doing("look at the end of the log", err)
+	}
 	return lead(ctx, func(ctx context.Context) (int, error) {
-		n, err := db.assign(ctx, conn)
+		n, err := db.assign(ctx, a)
 		if conn.IsClosed() {
 			cancel(err)
 		}
@@ -94,20 +98,20 @@ func (db *DB) lock(ctx context.Context) (*pgx.Conn, error) {
 
 // assign gives positions to what is committed, over the connection that holds the lock: when the
 // lock is lost, so is the connection, and the write fails.
-func (db *DB) assign(ctx context.Context, conn *pgx.Conn) (n int, err error) {
+func (db *DB) assign(ctx context.Context, a *assigner) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
 	// A caller's context does not cut a commit in the middle: the connection would be lost with it.
 	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), assignPatience+time.Second)
 	defer cancel()
-	var head int64
-	if err := conn.QueryRow(patience, db.q.assign, assignPage).Scan(&n, &head); err != nil {
+	n, head, err := a.assign(patience)
+	if err != nil {
 		var said *pgconn.PgError
 		if errors.As(err, &said) && said.Severity != "FATAL" {
 			return 0, err
 		}
-		_ = conn.Close(patience)
+		_ = a.conn.Close(patience)
 		return 0, err
 	}
 	if n > 0 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"runtime"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 
 const (
 	settleBatch = 256                   // how many works share a commit at most
+	settleOwn   = 60                    // how many of them under savepoints: with more than 64 in a transaction every snapshot gets slow
 	settleFor   = 20 * time.Millisecond // how long effects are taken in, where they are slow
 )
 
@@ -116,7 +116,12 @@ func (s *settlers) work(worker *settler) {
 func (s *settlers) take(worker *settler) []*settling {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := min(len(worker.pending), settleBatch)
+	n, own := 0, 0
+	for ; n < len(worker.pending) && n < settleBatch && own < settleOwn; n++ {
+		if worker.pending[n].own() {
+			own++
+		}
+	}
 	batch := worker.pending[:n:n]
 	worker.pending = worker.pending[n:]
 	for _, r := range batch {
@@ -137,6 +142,11 @@ func (s *settlers) putBack(worker string, batch []*settling) {
 		r.taken = false
 	}
 	w.pending = append(batch, w.pending...)
+}
+
+// own tells whether the work writes more than numbers: then it has a savepoint.
+func (r *settling) own() bool {
+	return r.work.Effect != nil || r.work.Park != nil || r.work.Dead != nil
 }
 
 func (r *settling) end(err error) {
@@ -220,6 +230,9 @@ func (s *settlers) open(ctx context.Context, t *tx, set string, batch []*settlin
 		})
 		return err
 	})
+	if slices.ContainsFunc(batch, (*settling).own) {
+		b.Queue("SAVEPOINT " + savepoint)
+	}
 	if err := t.conn.SendBatch(ctx, b).Close(); err != nil {
 		t.rollback()
 		return nil, err
@@ -227,59 +240,51 @@ func (s *settlers) open(ctx context.Context, t *tx, set string, batch []*settlin
 	return fences, nil
 }
 
-// apply runs the part of a work that is its own, under a savepoint; false when it has failed and
-// was told. The goroutine of an effect that ends it (runtime.Goexit) is another one.
+// savepoint stands before the next work that has something of its own to write.
+const savepoint = "work"
+
+// apply runs the part of a work that is its own; false when it has failed, was rolled back and was told.
 func (s *settlers) apply(shared *tx, r *settling) bool {
 	r.tx = &tx{db: s.db, conn: shared.conn, shared: true}
 	defer r.tx.ended.Store(true)
-	w := r.work
 	if err := r.ctx.Err(); err != nil {
 		r.end(err)
 		return false
 	}
-	switch {
-	case w.Effect != nil:
-		if !r.guarded(func() error { return s.effect(r) }) {
-			r.end(r.err)
-			return false
+	if !r.own() {
+		return true
+	}
+	if r.guarded(func() error { return s.write(r) }) {
+		return true
+	}
+	if shared.conn.drop(); !shared.conn.conn.IsClosed() {
+		// Should it fail, the transaction stays aborted and its COMMIT rolls back.
+		_, _ = shared.conn.Exec(context.Background(), "ROLLBACK TO SAVEPOINT "+savepoint)
+	}
+	r.end(r.err)
+	return false
+}
+
+// write runs the effect, and in one round trip what is left to write and the way to the next work.
+func (s *settlers) write(r *settling) error {
+	w := r.work
+	if w.Effect != nil {
+		if err := w.Effect(context.WithValue(r.ctx, txKey{s.db}, r.tx)); err != nil {
+			return err
 		}
-	case w.Park != nil || w.Dead != nil:
-		if err := s.own(r); err != nil {
-			r.end(doing("settle event "+w.Event.ID, err))
-			return false
+		if r.tx.reading.Load() {
+			return errOpenRows
 		}
 	}
-	return true
-}
-
-func (s *settlers) effect(r *settling) error {
-	return r.tx.nested(func() error {
-		if err := r.work.Effect(context.WithValue(r.ctx, txKey{s.db}, r.tx)); err != nil {
-			return err
-		}
-		b := &pgx.Batch{}
-		if err := s.db.queueOutcome(b, r.work); err != nil || b.Len() == 0 {
-			return err
-		}
-		return doing("settle event "+r.work.Event.ID, r.tx.conn.SendBatch(context.WithoutCancel(r.ctx), b).Close())
-	})
-}
-
-// own writes a parked event or a dead letter, in one round trip.
-func (s *settlers) own(r *settling) error {
-	name := "own" + strconv.Itoa(0)
 	b := &pgx.Batch{}
-	b.Queue("SAVEPOINT " + name)
-	if err := s.db.queueOutcome(b, r.work); err != nil {
-		return err
+	err := s.db.queueOutcome(b, w)
+	for _, q := range b.QueuedQueries {
+		r.tx.conn.later(q.SQL, q.Arguments...)
 	}
-	b.Queue("RELEASE SAVEPOINT " + name)
-	ctx := context.WithoutCancel(r.ctx)
-	err := r.tx.conn.SendBatch(ctx, b).Close()
-	if err != nil && !r.tx.conn.IsClosed() {
-		_, _ = r.tx.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT "+name)
+	if err == nil {
+		err = r.tx.conn.end(context.WithoutCancel(r.ctx), "RELEASE SAVEPOINT "+savepoint, "SAVEPOINT "+savepoint)
 	}
-	return err
+	return doing("settle event "+w.Event.ID, err)
 }
 
 // guarded runs fn in a goroutine that it may end, and notes how it ended: true when well.

@@ -194,6 +194,63 @@ func TestTransactionThatNeverCommits(t *testing.T) {
 	require.Equal(t, []string{"slow", "dup"}, ids[40:])
 }
 
+// TestLateCommits holds back more numbers than are looked for one by one, and fewer, over a change of
+// the leader.
+func TestLateCommits(t *testing.T) {
+	t.Parallel()
+	db := openAt(t, postgrestest.Start(t), clockwork.NewRealClock())
+	stop := lead(t, db)
+	// hold begins a transaction with n events and returns what commits it.
+	hold := func(name string, n int) (commit func()) {
+		goOn, began, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		go func() {
+			ended <- db.InTx(context.Background(), func(ctx context.Context) error {
+				for i := range n {
+					if err := add(ctx, db, fmt.Sprintf("%s%04d", name, i)); err != nil {
+						return err
+					}
+				}
+				close(began)
+				<-goOn
+				return nil
+			})
+		}()
+		<-began
+		return func() {
+			close(goOn)
+			require.NoError(t, <-ended)
+		}
+	}
+	total := 0
+	expect := func(ids ...string) {
+		t.Helper()
+		total += len(ids)
+		require.Equal(t, ids, logged(t, db, total)[total-len(ids):])
+	}
+	few, many := hold("few", 2), hold("many", 1200)
+	require.NoError(t, add(ctxOf(t), db, "a"))
+	expect("a")
+	require.Error(t, db.InTx(ctxOf(t), func(ctx context.Context) error { return errors.Join(add(ctx, db, "never"), errTest) }))
+	require.NoError(t, add(ctxOf(t), db, "b"))
+	expect("b")
+	few()
+	expect("few0000", "few0001")
+	other := hold("other", 1)
+	require.NoError(t, add(ctxOf(t), db, "c"))
+	expect("c")
+	stop()
+	lead(t, db)
+	require.NoError(t, add(ctxOf(t), db, "d"))
+	expect("d")
+	many()
+	total += 1200
+	logged(t, db, total)
+	other()
+	expect("other0000")
+	require.NoError(t, add(ctxOf(t), db, "e", "f"))
+	expect("e", "f")
+}
+
 // TestAggregatesKeepTheirOrder lets many save few aggregates, each locking its row before it appends.
 func TestAggregatesKeepTheirOrder(t *testing.T) {
 	t.Parallel()

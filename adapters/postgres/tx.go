@@ -92,7 +92,7 @@ func (db *DB) acquire(ctx context.Context) (*tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tx{db: db, pooled: conn, conn: conn.Conn()}, nil
+	return &tx{db: db, pooled: conn, conn: &session{conn: conn.Conn()}}, nil
 }
 
 // committed announces what a transaction changed.
@@ -143,7 +143,7 @@ func (db *DB) txOf(ctx context.Context) (*tx, error) {
 type tx struct {
 	db      *DB
 	pooled  *pgxpool.Conn // nil for a part of a shared one
-	conn    *pgx.Conn
+	conn    *session
 	shared  bool // with other callers: no context may interrupt its statements
 	depth   int
 	touched []string
@@ -168,16 +168,26 @@ func (t *tx) ctx(ctx context.Context) context.Context {
 // commit ends the transaction; last, when there is one, holds statements that go before the COMMIT in the same
 // round trip.
 func (t *tx) commit(last *pgx.Batch) error {
+	if t.conn.conn.IsClosed() {
+		return doing("commit", errLost)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), endPatience)
 	defer cancel()
+	b := &pgx.Batch{}
+	if t.conn.queue != nil {
+		b, t.conn.queue = t.conn.queue, nil
+	}
+	if last != nil {
+		b.QueuedQueries = append(b.QueuedQueries, last.QueuedQueries...)
+	}
 	var tag pgconn.CommandTag
 	var err error
-	if last == nil {
-		tag, err = t.conn.Exec(ctx, "COMMIT")
+	if b.Len() == 0 {
+		tag, err = t.conn.conn.Exec(ctx, "COMMIT")
 	} else {
-		last.Queue("COMMIT")
-		results := t.conn.SendBatch(ctx, last)
-		for range last.Len() {
+		b.Queue("COMMIT")
+		results := t.conn.conn.SendBatch(ctx, b)
+		for range b.Len() {
 			if tag, err = results.Exec(); err != nil {
 				break
 			}
@@ -191,7 +201,7 @@ func (t *tx) commit(last *pgx.Batch) error {
 		return nil
 	case err == nil:
 		return doing("commit", errAborted)
-	case sqlState(err) != "" && !t.conn.IsClosed():
+	case sqlState(err) != "" && !t.conn.conn.IsClosed():
 		t.rollback()
 		return doing("commit", err)
 	}
@@ -199,11 +209,12 @@ func (t *tx) commit(last *pgx.Batch) error {
 }
 
 func (t *tx) rollback() {
-	if t.conn.IsClosed() {
+	if t.conn.conn.IsClosed() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), endPatience)
 	defer cancel()
+	t.conn.drop()
 	_, _ = t.conn.Exec(ctx, "ROLLBACK") // one that fails leaves a connection that the pool throws away
 }
 
@@ -223,7 +234,8 @@ func (t *tx) nested(fn func() error) error {
 		t.depth--
 		if !kept {
 			t.touched = t.touched[:touched]
-			if !t.conn.IsClosed() {
+			t.conn.drop()
+			if !t.conn.conn.IsClosed() {
 				// Should it fail, the transaction stays aborted and its COMMIT rolls back.
 				_, _ = t.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT "+name+"; RELEASE SAVEPOINT "+name)
 			}
@@ -232,7 +244,7 @@ func (t *tx) nested(fn func() error) error {
 	if err := fn(); err != nil {
 		return err
 	}
-	if _, err := t.conn.Exec(ctx, "RELEASE SAVEPOINT "+name); err != nil {
+	if err := t.conn.end(ctx, "RELEASE SAVEPOINT "+name); err != nil {
 		return doing("release a savepoint", err)
 	}
 	kept = true

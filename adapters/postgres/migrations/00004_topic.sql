@@ -136,6 +136,7 @@ BEGIN
         RAISE EXCEPTION 'ce-time: "%" is no time', left(m ->> 'ce-time', 60) USING ERRCODE = 'invalid_parameter_value';
     END;
 
+    PERFORM pg_current_xact_id(); -- before the row has a number; the sequencer counts on it
     INSERT INTO leat_log (slot, id, source, tenant, type, schema_version, kind, severity, subject, actor, time,
         partition_key, correlation_id, causation_id, depth, trace_parent, recorded, data)
     VALUES (leat_slot(e.tenant, e.partition_key), e.id, e.source, e.tenant, e.type, e.schema_version, e.kind, e.severity, e.subject, e.actor, e.time,
