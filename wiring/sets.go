@@ -10,6 +10,7 @@ import (
 	"github.com/leat-dev/leat/app/deadletter"
 	"github.com/leat-dev/leat/app/eventlog"
 	"github.com/leat-dev/leat/app/settle"
+	"github.com/leat-dev/leat/app/sqltx"
 	"github.com/leat-dev/leat/handlers/audit"
 	"github.com/leat-dev/leat/handlers/email"
 	"github.com/leat-dev/leat/handlers/notify"
@@ -43,6 +44,7 @@ var sqliteStore = wire.NewSet(
 	sqlite.NewEmailQueue,
 	wire.Bind(new(eventlog.Log), new(*sqlite.DB)),
 	wire.Bind(new(eventlog.Reader), new(*sqlite.DB)),
+	wire.Bind(new(sqltx.Store), new(*sqlite.DB)),
 	wire.Bind(new(settle.Store), new(*sqlite.DB)),
 	wire.Bind(new(settle.Backlogs), new(*sqlite.DB)),
 	wire.Bind(new(settle.Deliveries), new(*sqlite.DB)),

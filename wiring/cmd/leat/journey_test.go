@@ -234,3 +234,37 @@ func TestStartRefusesWhatItCannotHave(t *testing.T) {
 		})
 	}
 }
+
+// What one process accepts is handled by others that come later, each with its own roles: every
+// process makes all sets known, whichever it works.
+func TestRolesTakeTheirTurns(t *testing.T) {
+	t.Parallel()
+	mail := startMailServer(t, nil)
+	dir := t.TempDir()
+
+	p := serve(t, "leat", dir, "roles=api,sequencer")
+	p.invite("ada@example.com")
+	require.Empty(t, p.events("type=notification.*"))
+	p.stop()
+
+	p = serve(t, "leat", dir, append(mail.settings(), "roles=api,sequencer,notify")...)
+	var queue struct{ Emails []struct{ Status string } }
+	p.eventually("a queued mail", func() bool {
+		p.must("GET", "/v1/emails", nil, &queue)
+		return len(queue.Emails) == 1
+	})
+	require.Equal(t, "queued", queue.Emails[0].Status)
+	var audit struct{ Entries []any }
+	p.must("GET", "/v1/audit", nil, &audit)
+	require.Empty(t, audit.Entries, "nobody has worked the set audit yet")
+	p.stop()
+
+	p = serve(t, "leat", dir, append(mail.settings(), "roles=api,sequencer,email,audit")...)
+	p.eventually("the outcome", func() bool { return len(p.outcomes("notification.sent")) == 1 })
+	p.eventually("an audit entry", func() bool {
+		p.must("GET", "/v1/audit", nil, &audit)
+		return len(audit.Entries) == 1
+	})
+	require.Len(t, mail.received(), 1)
+	p.stop()
+}
