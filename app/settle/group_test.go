@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -350,6 +351,33 @@ func TestGroupReadsNoMoreThanTheGap(t *testing.T) {
 	b.handle(b.next())
 	b.handle(b.next())
 	require.LessOrEqual(t, b.store.Reads()-reads, 3, "reads of the log for a gap of one event")
+}
+
+// Whatever an error says can be stored, or its event would come again for ever.
+func TestReasons(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ reason, want string }{
+		"plain":         {"no luck", "no luck"},
+		"zero bytes":    {"key t\x00a", "key t\uFFFDa"},
+		"broken":        {"\xff!", "\uFFFD!"},
+		"too long":      {strings.Repeat("x", 10_000), strings.Repeat("x", 4096) + "…"},
+		"cut in a rune": {strings.Repeat("x", 4095) + "ä", strings.Repeat("x", 4095) + "\uFFFD…"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.append("a", "b")
+			b.start("group")
+			m := b.next()
+			require.NoError(t, settle.AttemptFrom(m.Context()).Park(context.Background(), b.clock.Now(), test.reason, true))
+			m.Ack()
+			m = b.next()
+			require.NoError(t, settle.AttemptFrom(m.Context()).Bury(context.Background(), test.reason))
+			m.Ack()
+			require.Equal(t, test.want, b.store.Works()[0].Park.Reason)
+			require.Equal(t, test.want, b.store.Letters()[0].Reason)
+		})
+	}
 }
 
 func TestTail(t *testing.T) {

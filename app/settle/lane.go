@@ -506,6 +506,10 @@ func (l *lane) deliver(ctx context.Context, a *Attempt) error {
 			if a.Event.Position == l.lease.InHand {
 				l.lease.InHand = 0 // the deaths are counted among its attempts now
 			}
+			if l.careful != 0 && a.outcome == Retried {
+				// While it waits for its next attempt it kills nobody.
+				return l.group.store.NoteInHand(context.WithoutCancel(ctx), l.lease, 0, 0)
+			}
 			return nil
 		case a.fenced:
 			return ErrFenced
