@@ -22,10 +22,12 @@ type Bus interface {
 	Close() error
 }
 
-// Subscription says who subscribes.
+// Subscription says who subscribes: the owner of a set's lane, which gets the slots s with
+// s % Lanes == Lane, or, with EveryInstance and without lanes, a process that gets every event.
 type Subscription struct {
 	Set           string
-	EveryInstance bool // each process gets every event, instead of sharing them
+	Lane, Lanes   int
+	EveryInstance bool
 }
 
 // Entry is an event on its way, with its place among the others.
