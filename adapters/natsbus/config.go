@@ -69,6 +69,9 @@ type Config struct {
 	// Forget is after how long without anybody the server deletes the consumer of a lane. What it
 	// would have brought is read from the log. Default 72h.
 	Forget time.Duration `koanf:"forget"`
+
+	// Foreign are the subjects of other services whose events are taken in. Default: none.
+	Foreign []ForeignConfig `koanf:"foreign"`
 }
 
 // TLS says how the connection is protected. The zero value protects with the system's authorities
@@ -191,6 +194,9 @@ func (c Config) Validate() []error {
 		if d < 0 {
 			fault("%s: %v is not a positive duration", key, d)
 		}
+	}
+	for i, f := range c.Foreign {
+		f.validate(fmt.Sprintf("nats.foreign[%d]", i), fault)
 	}
 	return faults
 }

@@ -15,11 +15,6 @@ import (
 	"github.com/leat-dev/leat/app/bus"
 )
 
-const (
-	pullExpiry    = 20 * time.Second
-	pullHeartbeat = 2 * time.Second // a consumer that is gone is found out after two of them
-)
-
 // subscription pulls the messages of one lane, or all of them for a set that every instance runs.
 type subscription struct {
 	bus    *Bus
@@ -118,15 +113,15 @@ func (s *subscription) run(ctx context.Context, consumer jetstream.Consumer, new
 	reading.Add(1)
 	go func() {
 		defer reading.Done()
-		s.pull(ctx, consumer, news)
+		s.follow(ctx, consumer, news)
 	}()
 	s.give(ctx, out)
 	reading.Wait()
 	s.hands.wait()
 }
 
-// pull reads from the consumer for as long as ctx lasts, and has it made again when it is gone.
-func (s *subscription) pull(ctx context.Context, consumer jetstream.Consumer, news <-chan struct{}) {
+// follow reads from the consumer for as long as ctx lasts, and has it made again when it is gone.
+func (s *subscription) follow(ctx context.Context, consumer jetstream.Consumer, news <-chan struct{}) {
 	pause := 50 * time.Millisecond
 	for {
 		if consumer != nil {
@@ -206,46 +201,13 @@ func (s *subscription) leave(consumer jetstream.Consumer) {
 
 // read pulls until ctx ends, the consumer seems to be gone, or there are news that make it look.
 func (s *subscription) read(ctx context.Context, consumer jetstream.Consumer, news <-chan struct{}) {
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(s.bus.cfg.MaxAckPending), jetstream.PullExpiry(pullExpiry),
-		jetstream.PullHeartbeat(pullHeartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	giveBack := func(msg jetstream.Msg) { _ = msg.Nak() } // comes again after AckWait when this fails
+	if s.who.EveryInstance {
+		giveBack = func(jetstream.Msg) {}
+	}
+	err := pull(ctx, consumer, s.bus.cfg.MaxAckPending, news, func(msg jetstream.Msg) { s.take(ctx, msg) }, giveBack)
 	if err != nil {
-		s.complain(fmt.Errorf("pull from consumer %s: %w", consumer.CachedInfo().Name, err))
-		return
-	}
-	until, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-news:
-			cancel()
-		case <-until.Done():
-		}
-	}()
-	for {
-		msg, err := messages.Next(jetstream.NextContext(until))
-		if err == nil {
-			s.take(ctx, msg)
-			continue
-		}
-		if until.Err() == nil {
-			s.logger.Debug("stopped pulling from NATS", "error", err)
-		}
-		break
-	}
-	// What the server has sent already is given back, so that nobody waits for AckWait.
-	messages.Drain()
-	rest, stop := context.WithTimeout(context.WithoutCancel(ctx), closeWait)
-	defer stop()
-	for {
-		msg, err := messages.Next(jetstream.NextContext(rest))
-		switch {
-		case err == nil && ctx.Err() == nil:
-			s.take(ctx, msg)
-		case err == nil && !s.who.EveryInstance:
-			_ = msg.Nak() // comes again after AckWait when this fails
-		case errors.Is(err, jetstream.ErrMsgIteratorClosed) || rest.Err() != nil:
-			return
-		}
+		s.logger.Debug("stopped pulling from NATS", "error", err)
 	}
 }
 
