@@ -4,12 +4,14 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/jonboulle/clockwork"
 
 	"github.com/leat-dev/leat/adapters/gochannelbus"
 	"github.com/leat-dev/leat/adapters/natsbus"
+	"github.com/leat-dev/leat/adapters/natsbus/natstest"
 	"github.com/leat-dev/leat/adapters/sqlite"
 	"github.com/leat-dev/leat/app/bus"
 	"github.com/leat-dev/leat/app/bus/bustest"
@@ -19,7 +21,7 @@ func openStore(ctx context.Context, dir string, clock clockwork.Clock, logger *s
 	return sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "leat.db")}, clock, logger)
 }
 
-func TestBus(t *testing.T) {
+func TestEmbedded(t *testing.T) {
 	bustest.Run(t, bustest.Env{
 		Open: openStore,
 		Bus: func(p bustest.Parts) (bus.Bus, error) {
@@ -27,6 +29,25 @@ func TestBus(t *testing.T) {
 		},
 		Other: func(p bustest.Parts) (bus.Bus, error) {
 			return gochannelbus.New(gochannelbus.Config{}, p.Logger), nil
+		},
+	})
+}
+
+// TestExternal gives each test's folder a server process of its own, which outlives restarts.
+func TestExternal(t *testing.T) {
+	var (
+		mu      sync.Mutex
+		servers = map[string]*natstest.Server{}
+	)
+	bustest.Run(t, bustest.Env{
+		Open: openStore,
+		Bus: func(p bustest.Parts) (bus.Bus, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if servers[p.Dir] == nil {
+				servers[p.Dir] = natstest.StartServer(t, natstest.Options{})
+			}
+			return natsbus.Open(t.Context(), natsbus.Config{URL: servers[p.Dir].URL()}, natsbus.Hooks{}, p.Logger)
 		},
 	})
 }

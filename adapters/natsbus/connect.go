@@ -66,7 +66,7 @@ func broken(err error) bool {
 func connectOptions(cfg Config, inside *embedded, logger *slog.Logger, changed func()) ([]nats.Option, error) {
 	options := []nats.Option{
 		nats.Name("leat"),
-		nats.Timeout(max(cfg.StartWait/5, 250*time.Millisecond)),
+		nats.Timeout(min(max(cfg.StartWait/5, 250*time.Millisecond), 2*time.Second)),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(cfg.ReconnectWait),
 		nats.IgnoreAuthErrorAbort(), // a password may come right again

@@ -21,7 +21,7 @@ func TestAnEmbeddedServersFolderHasOneOwner(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "new", "nats")
 	_, logger := newLogs(t)
-	b, err := natsbus.Open(t.Context(), natsbus.Config{Dir: dir}, natsbus.Hooks{}, logger)
+	b, err := natsbus.Open(t.Context(), natsbus.Config{Dir: dir, AckWait: time.Second}, natsbus.Hooks{}, logger)
 	require.NoError(t, err)
 	err = refused(t, natsbus.Config{Dir: dir})
 	require.Equal(t, domain.Conflict, domain.KindOf(err))
@@ -35,8 +35,9 @@ func TestAnEmbeddedServersFolderHasOneOwner(t *testing.T) {
 	require.NoError(t, b.Close())
 	r.stop()
 
-	// The folder is free, and the stream is in it.
-	again, _ := open(t, natsbus.Config{Dir: dir})
+	// The folder is free, and the stream is in it. A server that starts again has forgotten what was
+	// given back, and waits for AckWait.
+	again, _ := open(t, natsbus.Config{Dir: dir, AckWait: time.Second})
 	require.ElementsMatch(t, numbers(2, 3), read(t, again, who).take(2))
 }
 
