@@ -32,6 +32,8 @@ func Open(ctx context.Context, cfg *configs.Config, s Service, o Overrides, logg
 		return openSQLiteSQL(ctx, cfg, s, o, logger)
 	case configs.BusGoChannel:
 		return openSQLiteGoChannel(ctx, cfg, s, o, logger)
+	case configs.BusNATS:
+		return openSQLiteNATS(ctx, cfg, s, o, logger)
 	default:
 		return nil, nil, fmt.Errorf("bus.kind: there is no bus %q", cfg.Bus.Kind)
 	}

@@ -4,6 +4,7 @@ import (
 	"github.com/google/wire"
 
 	"github.com/leat-dev/leat/adapters/gochannelbus"
+	"github.com/leat-dev/leat/adapters/natsbus"
 	"github.com/leat-dev/leat/adapters/sqlbus"
 	"github.com/leat-dev/leat/adapters/sqlite"
 	"github.com/leat-dev/leat/app/bus"
@@ -59,11 +60,20 @@ var sqliteStore = wire.NewSet(
 // sqlBus lets the handler sets read the log.
 var sqlBus = wire.NewSet(
 	provideSQLBus,
+	provideNoTransport,
 	wire.Bind(new(bus.Bus), new(*sqlbus.Bus)),
+)
+
+// natsBus carries the events over NATS JetStream.
+var natsBus = wire.NewSet(
+	provideNATSBus,
+	provideNATSTransport,
+	wire.Bind(new(bus.Bus), new(*natsbus.Bus)),
 )
 
 // goChannelBus carries the events over Watermill's GoChannel.
 var goChannelBus = wire.NewSet(
 	provideGoChannelBus,
+	provideNoTransport,
 	wire.Bind(new(bus.Bus), new(*gochannelbus.Bus)),
 )
