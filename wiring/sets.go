@@ -43,6 +43,7 @@ var sqliteStore = wire.NewSet(
 	openSQLite,
 	sqlite.NewAudit,
 	sqlite.NewEmailQueue,
+	wire.Bind(new(Store), new(*sqlite.DB)),
 	wire.Bind(new(eventlog.Log), new(*sqlite.DB)),
 	wire.Bind(new(eventlog.Reader), new(*sqlite.DB)),
 	wire.Bind(new(sqltx.Store), new(*sqlite.DB)),
