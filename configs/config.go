@@ -46,12 +46,16 @@ type Config struct {
 
 // Store says where everything is kept.
 type Store struct {
-	// URL is sqlite: and the path of a file, whose folder is made when it is missing. Default
-	// sqlite:./data/leat.db.
+	// URL is sqlite: and the path of a file, whose folder is made when it is missing, or a
+	// postgres:// URL. Default sqlite:./data/leat.db.
 	URL string `koanf:"url"`
 	// TablePrefix begins the name of every table, so that several services share a database.
 	// Lowercase letters, digits and underscores. Default leat_.
 	TablePrefix string `koanf:"table_prefix"`
+	// MaxConns bounds the connections to PostgreSQL that transactions use. Default 16.
+	MaxConns int `koanf:"max_conns"`
+	// StartWait is how long a start waits for a PostgreSQL server that does not answer. Default 10s.
+	StartWait time.Duration `koanf:"start_wait"`
 }
 
 // Bus says how events travel from the log to the handlers.
@@ -125,7 +129,7 @@ func Default() *Config {
 			PongTimeout: 45 * time.Second, PositionInterval: time.Second, Queue: 256, MaxClients: 10000,
 		},
 		Ops:   httpapi.OpsConfig{Listen: "127.0.0.1:8081"},
-		Store: Store{URL: "sqlite:./data/leat.db", TablePrefix: "leat_"},
+		Store: Store{URL: "sqlite:./data/leat.db", TablePrefix: "leat_", MaxConns: 16, StartWait: 10 * time.Second},
 		Bus:   Bus{Kind: BusSQL},
 		NATS: natsbus.Config{
 			Dir: "./data/nats", Replicas: 1, StartWait: 10 * time.Second, ReconnectWait: 2 * time.Second,

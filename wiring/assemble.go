@@ -96,7 +96,7 @@ func provideApp(cfg *configs.Config, sets Sets, servers *Servers, store settle.S
 	if slices.ContainsFunc(sets, func(s *handler.Bound) bool { return cfg.HasRole(s.Name()) }) {
 		parts = append(parts, app.Part{Name: "router", Run: r.Run, Ready: r.Running()})
 	}
-	if cfg.HasRole(configs.RoleSequencer) {
+	if feeds(cfg) {
 		parts = append(parts, app.Part{Name: "sequencer", Run: seq.Run})
 	}
 	parts = append(parts, g.transport.Parts...)

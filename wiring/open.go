@@ -42,14 +42,28 @@ type Store interface {
 // Open puts a service together as the configuration says. It opens the store, and starts nothing.
 // closeAll lets go of what Open took; call it after App.Run has returned.
 func Open(ctx context.Context, cfg *configs.Config, s Service, o Overrides, logger *slog.Logger) (l *Leat, closeAll func(), err error) {
-	switch cfg.Bus.Kind {
-	case configs.BusSQL:
-		return openSQLiteSQL(ctx, cfg, s, o, logger)
-	case configs.BusGoChannel:
-		return openSQLiteGoChannel(ctx, cfg, s, o, logger)
-	case configs.BusNATS:
-		return openSQLiteNATS(ctx, cfg, s, o, logger)
-	default:
+	open := pick(cfg)
+	if open == nil {
 		return nil, nil, fmt.Errorf("bus.kind: there is no bus %q", cfg.Bus.Kind)
 	}
+	return open(ctx, cfg, s, o, logger)
+}
+
+type injector func(context.Context, *configs.Config, Service, Overrides, *slog.Logger) (*Leat, func(), error)
+
+// pick returns the injector for the configured store and bus, nil when there is no such bus.
+func pick(cfg *configs.Config) injector {
+	onSQLite, onPostgres := injector(nil), injector(nil)
+	switch cfg.Bus.Kind {
+	case configs.BusSQL:
+		onSQLite, onPostgres = openSQLiteSQL, openPostgresSQL
+	case configs.BusGoChannel:
+		onSQLite, onPostgres = openSQLiteGoChannel, openPostgresGoChannel
+	case configs.BusNATS:
+		onSQLite, onPostgres = openSQLiteNATS, openPostgresNATS
+	}
+	if cfg.Store.IsPostgres() {
+		return onPostgres
+	}
+	return onSQLite
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/leat-dev/leat/adapters/devinbox"
 	"github.com/leat-dev/leat/adapters/gochannelbus"
+	"github.com/leat-dev/leat/adapters/postgres"
 	"github.com/leat-dev/leat/adapters/prom"
 	"github.com/leat-dev/leat/adapters/smtpmail"
 	"github.com/leat-dev/leat/adapters/sqlbus"
@@ -59,6 +60,19 @@ func openSQLite(ctx context.Context, cfg *configs.Config, clock clockwork.Clock,
 			logger.Error("close the store", "error", err)
 		}
 	}, nil
+}
+
+func openPostgres(ctx context.Context, cfg *configs.Config, c *event.Catalogue, clock clockwork.Clock, logger *slog.Logger) (*postgres.DB, func(), error) {
+	db, err := postgres.Open(ctx, cfg.Postgres(), clock, logger)
+	if err != nil {
+		return nil, nil, err
+	}
+	cleanup := closing("store", db.Close, logger)
+	if err := db.DescribeTypes(ctx, c); err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	return db, cleanup, nil
 }
 
 func provideCatalogue(s Service) (*event.Catalogue, error) {
@@ -217,8 +231,19 @@ func ownerName() (string, error) {
 	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), id.String()[:8]), nil
 }
 
-func provideSequencer(log eventlog.Log, b bus.Bus, clock clockwork.Clock, logger *slog.Logger) *sequence.Sequencer {
-	return sequence.New(sequence.Config{}, log, b, clock, logger)
+// provideSequencer feeds the bus, and gives positions where the store does not give them with the
+// append. A bus of one process is fed in each; a process without the role only follows.
+func provideSequencer(cfg *configs.Config, log eventlog.Log, b bus.Bus, clock clockwork.Clock, logger *slog.Logger) *sequence.Sequencer {
+	config := sequence.Config{EveryProcess: cfg.Bus.Kind != configs.BusNATS}
+	if !cfg.HasRole(configs.RoleSequencer) {
+		return sequence.New(config, struct{ sequence.Log }{log}, b, clock, logger)
+	}
+	return sequence.New(config, log, b, clock, logger)
+}
+
+// feeds tells whether the process has a bus to feed.
+func feeds(cfg *configs.Config) bool {
+	return cfg.HasRole(configs.RoleSequencer) || cfg.Store.IsPostgres() && cfg.Bus.Kind != configs.BusNATS
 }
 
 func provideHub(cfg *configs.Config, log eventlog.Log, clock clockwork.Clock, m *prom.Metrics, logger *slog.Logger) *wshub.Hub {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/leat-dev/leat/adapters/gochannelbus"
 	"github.com/leat-dev/leat/adapters/natsbus"
+	"github.com/leat-dev/leat/adapters/postgres"
 	"github.com/leat-dev/leat/adapters/sqlbus"
 	"github.com/leat-dev/leat/adapters/sqlite"
 	"github.com/leat-dev/leat/app/bus"
@@ -56,6 +57,25 @@ var sqliteStore = wire.NewSet(
 	wire.Bind(new(notify.Queue), new(*sqlite.EmailQueue)),
 	wire.Bind(new(email.Queue), new(*sqlite.EmailQueue)),
 	wire.Bind(new(email.Reader), new(*sqlite.EmailQueue)),
+)
+
+// postgresStore keeps everything in a PostgreSQL database.
+var postgresStore = wire.NewSet(
+	openPostgres,
+	postgres.NewAudit,
+	postgres.NewEmailQueue,
+	wire.Bind(new(Store), new(*postgres.DB)),
+	wire.Bind(new(eventlog.Log), new(*postgres.DB)),
+	wire.Bind(new(settle.Store), new(*postgres.DB)),
+	wire.Bind(new(settle.Backlogs), new(*postgres.DB)),
+	wire.Bind(new(settle.Deliveries), new(*postgres.DB)),
+	wire.Bind(new(deadletter.Store), new(*postgres.DB)),
+	wire.Bind(new(sqltx.Store), new(*postgres.DB)),
+	wire.Bind(new(audit.Store), new(*postgres.Audit)),
+	wire.Bind(new(audit.Reader), new(*postgres.Audit)),
+	wire.Bind(new(notify.Queue), new(*postgres.EmailQueue)),
+	wire.Bind(new(email.Queue), new(*postgres.EmailQueue)),
+	wire.Bind(new(email.Reader), new(*postgres.EmailQueue)),
 )
 
 // sqlBus lets the handler sets read the log.

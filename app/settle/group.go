@@ -126,6 +126,7 @@ func (g *Group) Close() error { return nil }
 // feed deals the bus's messages to the lanes. It never waits for a lane: one that has its hands
 // full reads from the log what it could not take.
 func (g *Group) feed(ctx context.Context, messages <-chan *message.Message) {
+	var from, to int64 // everything between them was brought
 	for {
 		select {
 		case <-ctx.Done():
@@ -142,14 +143,18 @@ func (g *Group) feed(ctx context.Context, messages <-chan *message.Message) {
 			}
 			l := g.lanes[entry.Slot%len(g.lanes)]
 			select {
-			case l.inbox <- arrival{entry, m}:
+			case l.inbox <- arrival{entry, m, g.seen.Load()}:
 			default:
 				l.fallBehind()
 				m.Ack()
 			}
 			// Who hears of some lanes only cannot know whether all were told; it looks from time to time.
-			if g.dealt == nil && entry.Prev <= g.seen.Load() {
-				raise(&g.seen, entry.Position)
+			if entry.Prev > to {
+				from = entry.Prev
+			}
+			to = max(to, entry.Position)
+			if g.dealt == nil && from <= g.seen.Load() {
+				raise(&g.seen, to)
 			}
 		}
 	}
@@ -342,6 +347,7 @@ func raise(v *atomic.Int64, n int64) {
 type arrival struct {
 	bus.Entry
 	message *message.Message
+	seen    int64 // the group's before it dealt this one
 }
 
 // slotsOf returns the slots that lane number i of n works.

@@ -338,12 +338,27 @@ func TestGroupReadsNoMoreThanTheGap(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.cfg.Page = 10
+	looked := make(chan struct{}, 1)
+	b.store.OnRead = func() error {
+		select {
+		case looked <- struct{}{}:
+		default:
+		}
+		return nil
+	}
 	b.begin()
-	require.NoError(t, b.clock.BlockUntilContext(context.Background(), 3))
-	b.clock.Advance(time.Second) // the group sees where the log ends
-	for range 200 {
+	for i := range 200 {
 		b.send(b.append("a")[0])
 		b.handle(b.next())
+		if i == 10 {
+			require.NoError(t, b.clock.BlockUntilContext(context.Background(), 3))
+			select {
+			case <-looked: // as it began
+			default:
+			}
+			b.clock.Advance(time.Second)
+			b.wait(looked, "the group to look where the log ends")
+		}
 	}
 	reads := b.store.Reads()
 	b.append("a") // not told

@@ -178,7 +178,7 @@ func (l *lane) work(ctx context.Context) error {
 			if progressed {
 				continue
 			}
-			l.caughtUp()
+			l.idle()
 			if p, ok := l.waiting.next(); ok {
 				due = l.group.clock.NewTimer(max(p.Due.Sub(l.group.clock.Now()), 0))
 			}
@@ -206,7 +206,7 @@ func (l *lane) wait(ctx context.Context, inbox <-chan arrival, due clockwork.Tim
 	case <-l.wake:
 	case <-isDue:
 	case <-flush.Chan():
-		l.caughtUp()
+		l.idle()
 		return l.flush(ctx)
 	case a := <-inbox:
 		return l.arrive(ctx, a)
@@ -267,12 +267,19 @@ func (l *lane) step(ctx context.Context) (bool, error) {
 	return l.tryParked(ctx)
 }
 
-// caughtUp moves the lane's idle slots along when everything that the group has told of is done:
-// what it told of is all that the log held. Without it a slot that gets no events would make every
-// start, and every gap, read the log from where that slot was last heard of.
-func (l *lane) caughtUp() {
+// idle is called when the lane has nothing in hand.
+func (l *lane) idle() {
 	seen := l.group.seen.Load() // before looking whether something waits
-	if l.group.paused.Load() || len(l.inbox) > 0 || l.behind.Load() {
+	if len(l.inbox) == 0 {
+		l.caughtUp(seen)
+	}
+}
+
+// caughtUp moves the lane's idle slots along when it has done everything that it was told of up to
+// the group's seen: that is all that the log held. Without it a slot that gets no events would make every
+// start, and every gap, read the log from where that slot was last heard of.
+func (l *lane) caughtUp(seen int64) {
+	if l.behind.Load() {
 		return
 	}
 	for _, slot := range l.slots {
@@ -387,6 +394,7 @@ func (l *lane) sleep(ctx context.Context, d time.Duration) error {
 
 // arrive takes a message of the bus and acks it.
 func (l *lane) arrive(ctx context.Context, a arrival) error {
+	l.caughtUp(a.seen) // what was dealt before this one is done
 	if err := l.reach(ctx, a.Entry); err != nil {
 		select {
 		case l.inbox <- a: // letGo decides about it

@@ -9,7 +9,28 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+
+	"github.com/leat-dev/leat/adapters/postgres/postgrestest"
 )
+
+// house is a combination that a service can live in.
+type house struct{ store, bus string }
+
+var houses = []house{
+	{"sqlite", "sql"}, {"sqlite", "gochannel"}, {"sqlite", "nats"},
+	{"postgres", "sql"}, {"postgres", "gochannel"}, {"postgres", "nats"},
+}
+
+func (h house) name() string { return h.store + "+" + h.bus }
+
+// settings lets the program live there; each call is a new store.
+func (h house) settings(t testing.TB) []string {
+	settings := []string{"bus.kind=" + h.bus}
+	if h.store == "postgres" {
+		settings = append(settings, "store.url="+postgrestest.Start(t))
+	}
+	return settings
+}
 
 // feed is a client of the live feed.
 type feed struct {
@@ -59,10 +80,11 @@ type named struct{ ID string }
 // Scenario A: the local flow on each bus; with no broker in sight where the bus needs none.
 func TestScenarioALocalFlow(t *testing.T) {
 	t.Parallel()
-	for _, bus := range []string{"sql", "gochannel", "nats"} {
-		t.Run(bus, func(t *testing.T) {
+	for _, house := range houses {
+		t.Run(house.name(), func(t *testing.T) {
 			t.Parallel()
-			p := serve(t, "leat", t.TempDir(), "bus.kind="+bus)
+			bus := house.bus
+			p := serve(t, "leat", t.TempDir(), house.settings(t)...)
 			live := p.feed("build.*")
 
 			var project, build, member named
