@@ -81,6 +81,18 @@ func killAndCount(t *testing.T, house house, events, kills int) {
 	}
 	sending.Wait()
 	p := current.Load()
+	settled(t, p)
+	p.stop()
+
+	count := recount(t, house, settings, dir, mail, events)
+	t.Logf("%s: %d events, %d kills, %d requests repeated: lost %d, audit twice %d, ledger twice %d, out of order %d, mails lost %d, second copies %d; %v",
+		house.name(), events, kills, repeats.Load(), count.lost, count.auditTwice, count.twice, count.disorder, count.mailsLost, count.copies, time.Since(start).Round(time.Millisecond))
+	count.check(t, kills)
+}
+
+// settled waits until no set has anything before it and no mail waits.
+func settled(t *testing.T, p *process) {
+	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		var handlers struct {
 			Handlers []struct{ Backlog, DeadLetters int }
@@ -96,19 +108,19 @@ func killAndCount(t *testing.T, house house, events, kills int) {
 			require.Empty(c, queue.Emails)
 		}
 	}, 5*time.Minute, 200*time.Millisecond, "everything settles")
-	p.stop()
+}
 
-	count := recount(t, house, settings, dir, mail, events)
-	t.Logf("%s: %d events, %d kills, %d requests repeated: lost %d, audit twice %d, ledger twice %d, out of order %d, mails lost %d, second copies %d; %v",
-		house.name(), events, kills, repeats.Load(), count.lost, count.auditTwice, count.twice, count.disorder, count.mailsLost, count.copies, time.Since(start).Round(time.Millisecond))
-	require.Zero(t, count.lost, "lost")
-	require.Zero(t, count.auditTwice, "audit entries twice")
-	require.Zero(t, count.twice, "ledger effects twice")
-	require.Zero(t, count.disorder, "out of order")
-	require.Zero(t, count.mailsLost, "mails lost")
+// check wants nothing lost, nothing twice that is promised once, and every key in order.
+func (c tally) check(t *testing.T, kills int) {
+	t.Helper()
+	require.Zero(t, c.lost, "lost")
+	require.Zero(t, c.auditTwice, "audit entries twice")
+	require.Zero(t, c.twice, "ledger effects twice")
+	require.Zero(t, c.disorder, "out of order")
+	require.Zero(t, c.mailsLost, "mails lost")
 	// A second copy is allowed only for mails that were in the hands of a process when it died.
-	require.LessOrEqual(t, count.copies, kills*4, "second copies of mails")
-	require.Zero(t, count.otherIDs, "second copies with another Message-ID")
+	require.LessOrEqual(t, c.copies, kills*4, "second copies of mails")
+	require.Zero(t, c.otherIDs, "second copies with another Message-ID")
 }
 
 func publish(api string, key, number int) bool {
