@@ -19,11 +19,8 @@ func (c *Config) Validate() error {
 	faults.add(c.WS.Validate()...)
 	faults.add(c.Ops.Validate()...)
 	faults.add(c.validateStore()...)
-	if c.Bus.Kind == BusNATS {
-		faults.addf("bus.kind: nats is not available in this version; use sql or gochannel")
-	} else {
-		faults.oneOf("bus.kind", c.Bus.Kind, BusSQL, BusGoChannel)
-	}
+	faults.oneOf("bus.kind", c.Bus.Kind, BusSQL, BusGoChannel, BusNATS)
+	faults.add(c.NATS.Validate()...)
 	for _, role := range c.Roles {
 		if !validName(role) {
 			faults.addf("roles: %q is not the name of a role: lowercase letters, digits and hyphens", role)
@@ -32,7 +29,11 @@ func (c *Config) Validate() error {
 	faults.add(c.validateMail()...)
 	faults.add(c.validateAuth()...)
 	faults.add(c.validatePolicies()...)
-	faults.oneOf("publish.on_failure", c.Publish.OnFailure, "error", "continue")
+	if c.Publish.OnFailure == "continue" {
+		faults.addf("publish.on_failure: continue is not available in this version; use error")
+	} else {
+		faults.oneOf("publish.on_failure", c.Publish.OnFailure, "error")
+	}
 	faults.positive("publish.max_depth", c.Publish.MaxDepth)
 	faults.positive("publish.max_batch", c.Publish.MaxBatch)
 	faults.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")

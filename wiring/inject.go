@@ -20,3 +20,8 @@ func openSQLiteSQL(ctx context.Context, cfg *configs.Config, s Service, o Overri
 func openSQLiteGoChannel(ctx context.Context, cfg *configs.Config, s Service, o Overrides, l *slog.Logger) (*Leat, func(), error) {
 	panic(wire.Build(framework, sqliteStore, goChannelBus))
 }
+
+// openSQLiteNATS wires a service on SQLite with NATS JetStream as the bus.
+func openSQLiteNATS(ctx context.Context, cfg *configs.Config, s Service, o Overrides, l *slog.Logger) (*Leat, func(), error) {
+	panic(wire.Build(framework, sqliteStore, natsBus))
+}

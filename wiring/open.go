@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/leat-dev/leat/adapters/sqlite"
 	"github.com/leat-dev/leat/app"
 	"github.com/leat-dev/leat/app/deadletter"
 	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/eventlog"
 	"github.com/leat-dev/leat/app/publish"
+	"github.com/leat-dev/leat/app/settle"
+	"github.com/leat-dev/leat/app/sqltx"
 	"github.com/leat-dev/leat/configs"
 )
 
@@ -19,9 +21,22 @@ type Leat struct {
 	App         *app.App
 	Publisher   *publish.Publisher
 	Catalogue   *event.Catalogue
-	Store       *sqlite.DB
+	Store       Store
 	DeadLetters deadletter.Store
 	Servers     *Servers
+}
+
+// Store is where everything is kept.
+type Store interface {
+	eventlog.Log
+	settle.Store
+	settle.Backlogs
+	settle.Deliveries
+	deadletter.Store
+	sqltx.Store
+	// Changed returns a channel that is closed at the next commit of this process that touched the
+	// topic; "commit" is touched by each.
+	Changed(topic string) <-chan struct{}
 }
 
 // Open puts a service together as the configuration says. It opens the store, and starts nothing.
@@ -32,6 +47,8 @@ func Open(ctx context.Context, cfg *configs.Config, s Service, o Overrides, logg
 		return openSQLiteSQL(ctx, cfg, s, o, logger)
 	case configs.BusGoChannel:
 		return openSQLiteGoChannel(ctx, cfg, s, o, logger)
+	case configs.BusNATS:
+		return openSQLiteNATS(ctx, cfg, s, o, logger)
 	default:
 		return nil, nil, fmt.Errorf("bus.kind: there is no bus %q", cfg.Bus.Kind)
 	}

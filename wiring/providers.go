@@ -30,6 +30,7 @@ import (
 	"github.com/leat-dev/leat/app/router"
 	"github.com/leat-dev/leat/app/sequence"
 	"github.com/leat-dev/leat/app/settle"
+	"github.com/leat-dev/leat/app/sqltx"
 	"github.com/leat-dev/leat/configs"
 	"github.com/leat-dev/leat/handlers/audit"
 	"github.com/leat-dev/leat/handlers/broadcast"
@@ -76,11 +77,11 @@ func providePublisher(cfg *configs.Config, s Service, c *event.Catalogue, log ev
 }
 
 // provideParts lets the service build what it brings.
-func provideParts(ctx context.Context, s Service, db *sqlite.DB, p *publish.Publisher, clock clockwork.Clock, logger *slog.Logger) (Parts, error) {
+func provideParts(ctx context.Context, s Service, store sqltx.Store, p *publish.Publisher, clock clockwork.Clock, logger *slog.Logger) (Parts, error) {
 	if s.Build == nil {
 		return Parts{}, nil
 	}
-	parts, err := s.Build(ctx, Kit{Publisher: p, Store: db, Clock: clock, Logger: logger})
+	parts, err := s.Build(ctx, Kit{Publisher: p, Store: store, Clock: clock, Logger: logger})
 	if err != nil {
 		return Parts{}, fmt.Errorf("build the service: %w", err)
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/leat-dev/leat/adapters/natsbus"
 	"github.com/leat-dev/leat/adapters/natsbus/natstest"
-	"github.com/leat-dev/leat/app/bus"
 )
 
 // BenchmarkPublish compares windows with one message at a time.
@@ -37,7 +36,7 @@ func BenchmarkPublish(b *testing.B) {
 // BenchmarkDeliver sends events through the stream to one lane, with acks.
 func BenchmarkDeliver(b *testing.B) {
 	transport, _ := open(b, natsbus.Config{})
-	r := read(b, transport, bus.Subscription{Set: "audit", Lanes: 1})
+	r := read(b, transport, seat{Set: "audit", Lanes: 1})
 	c := &chain{}
 	b.ResetTimer()
 	for sent := 0; sent < b.N; {

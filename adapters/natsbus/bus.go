@@ -124,18 +124,15 @@ func (b *Bus) address() string {
 	return address(b.cfg.URL)
 }
 
-// Subscriber returns the subscriber of a lane's owner, or of a set that every instance runs.
+// Subscriber returns the subscriber of a set: a bus.LaneSubscriber, unless every instance runs it.
 func (b *Bus) Subscriber(s bus.Subscription) (message.Subscriber, error) {
 	if s.Set == "" {
 		return nil, fmt.Errorf("subscribe to the bus: the set has no name")
 	}
-	if s.Lanes == 0 {
-		s.Lane, s.Lanes = 0, 1
+	if s.EveryInstance {
+		return newSubscription(b, seat{set: s.Set, every: true}), nil
 	}
-	if s.Lane < 0 || s.Lane >= s.Lanes {
-		return nil, fmt.Errorf("subscribe handler set %s to the bus: there is no lane %d of %d", s.Set, s.Lane, s.Lanes)
-	}
-	return newSubscription(b, s), nil
+	return group{bus: b, set: s.Set}, nil
 }
 
 // enter counts a subscription in, unless the bus is closed. It ends with subs.Done.
@@ -148,6 +145,30 @@ func (b *Bus) enter() bool {
 	b.subs.Add(1)
 	return true
 }
+
+// group subscribes to the lanes of one set.
+type group struct {
+	bus *Bus
+	set string
+}
+
+var _ bus.LaneSubscriber = group{}
+
+// SubscribeLane begins to pull the messages of one lane.
+func (g group) SubscribeLane(ctx context.Context, lane, lanes int) (<-chan *message.Message, error) {
+	if lane < 0 || lane >= lanes {
+		return nil, fmt.Errorf("subscribe handler set %s to NATS: there is no lane %d of %d", g.set, lane, lanes)
+	}
+	return newSubscription(g.bus, seat{set: g.set, lane: lane, lanes: lanes}).Subscribe(ctx, g.set)
+}
+
+// Subscribe begins to pull everything, as the one lane that there is.
+func (g group) Subscribe(ctx context.Context, _ string) (<-chan *message.Message, error) {
+	return g.SubscribeLane(ctx, 0, 1)
+}
+
+// Close does nothing: a subscription ends with its context.
+func (g group) Close() error { return nil }
 
 // lookAgain makes every subscription see whether its consumer is there.
 func (b *Bus) lookAgain() {

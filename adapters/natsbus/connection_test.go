@@ -69,8 +69,8 @@ func TestTheConnectionIsTakenUpAgain(t *testing.T) {
 	t.Parallel()
 	server := natstest.StartServer(t, natstest.Options{})
 	b, l := open(t, natsbus.Config{URL: server.URL()})
-	r := read(t, b, bus.Subscription{Set: "audit", Lanes: 1})
-	feed := read(t, b, bus.Subscription{Set: "feed", EveryInstance: true})
+	r := read(t, b, seat{Set: "audit", Lanes: 1})
+	feed := read(t, b, seat{Set: "feed", EveryInstance: true})
 	c := &chain{}
 	for range 3 {
 		require.NoError(t, b.Publish(t.Context(), c.next(1, keys(1))))

@@ -14,7 +14,6 @@ import (
 
 	"github.com/leat-dev/leat/adapters/natsbus"
 	"github.com/leat-dev/leat/adapters/natsbus/natstest"
-	"github.com/leat-dev/leat/app/bus"
 	"github.com/leat-dev/leat/domain"
 )
 
@@ -29,7 +28,7 @@ func TestAnEmbeddedServersFolderHasOneOwner(t *testing.T) {
 	require.ErrorContains(t, err, "nats.dir: "+dir+" is in use by another process")
 	require.Empty(t, b.URL())
 
-	who := bus.Subscription{Set: "audit", Lanes: 1}
+	who := seat{Set: "audit", Lanes: 1}
 	r := read(t, b, who)
 	require.NoError(t, b.Publish(t.Context(), (&chain{}).next(3, keys(1))))
 	require.Equal(t, []int64{1}, r.take(1))
@@ -48,7 +47,7 @@ func TestAnEmbeddedServerServesOthers(t *testing.T) {
 	b, _ := open(t, cfg)
 	require.NotEmpty(t, b.URL())
 	other, _ := open(t, natsbus.Config{URL: b.URL(), User: "leat", Password: "word"})
-	r := read(t, other, bus.Subscription{Set: "audit", Lanes: 1})
+	r := read(t, other, seat{Set: "audit", Lanes: 1})
 	require.NoError(t, b.Publish(t.Context(), (&chain{}).next(3, keys(1))))
 	require.Equal(t, numbers(1, 3), r.take(3))
 	_, err := nats.Connect(b.URL())
@@ -135,7 +134,7 @@ func TestAnEmbeddedServerIsWiped(t *testing.T) {
 	require.NoError(t, b.Close())
 	require.NoError(t, os.RemoveAll(dir))
 	b, _ = open(t, natsbus.Config{Dir: dir})
-	r := read(t, b, bus.Subscription{Set: "audit", Lanes: 1})
+	r := read(t, b, seat{Set: "audit", Lanes: 1})
 	require.NoError(t, b.Publish(t.Context(), (&chain{last: 3}).next(3, keys(1))))
 	require.Equal(t, numbers(4, 6), r.take(3))
 }
@@ -144,7 +143,7 @@ func TestACluster(t *testing.T) {
 	t.Parallel()
 	cluster := natstest.StartCluster(t, 3)
 	b, _ := open(t, natsbus.Config{URL: cluster.URL(), Replicas: 3, StartWait: patience})
-	r := read(t, b, bus.Subscription{Set: "audit", Lanes: 1})
+	r := read(t, b, seat{Set: "audit", Lanes: 1})
 	c := &chain{}
 	require.NoError(t, b.Publish(t.Context(), c.next(100, keys(7))))
 	require.Equal(t, numbers(1, 100), r.take(100))

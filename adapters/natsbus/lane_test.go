@@ -8,7 +8,6 @@ import (
 
 	"github.com/leat-dev/leat/adapters/natsbus"
 	"github.com/leat-dev/leat/adapters/natsbus/natstest"
-	"github.com/leat-dev/leat/app/bus"
 	"github.com/leat-dev/leat/app/event"
 )
 
@@ -18,11 +17,11 @@ func TestLanesShareTheSlots(t *testing.T) {
 	b, _ := open(t, natsbus.Config{})
 	var readers []*reader
 	for lane := range lanes {
-		readers = append(readers, read(t, b, bus.Subscription{Set: "audit", Lane: lane, Lanes: lanes}))
+		readers = append(readers, read(t, b, seat{Set: "audit", Lane: lane, Lanes: lanes}))
 	}
-	whole := read(t, b, bus.Subscription{Set: "whole", Lanes: 1})
-	everywhere := read(t, b, bus.Subscription{Set: "feed", EveryInstance: true})
-	again := read(t, b, bus.Subscription{Set: "feed", EveryInstance: true})
+	whole := read(t, b, seat{Set: "whole", Lanes: 1})
+	everywhere := read(t, b, seat{Set: "feed", EveryInstance: true})
+	again := read(t, b, seat{Set: "feed", EveryInstance: true})
 
 	entries := (&chain{}).next(n, keys(97))
 	want := make([][]int64, lanes)
@@ -41,7 +40,7 @@ func TestLanesShareTheSlots(t *testing.T) {
 func TestWhatArrivesIsWhatWasSent(t *testing.T) {
 	t.Parallel()
 	b, _ := open(t, natsbus.Config{})
-	r := read(t, b, bus.Subscription{Set: "audit", Lanes: 1})
+	r := read(t, b, seat{Set: "audit", Lanes: 1})
 	entries := (&chain{}).next(3, keys(1))
 	e := &entries[1].Envelope
 	e.ID, e.Source, e.Subject = " id with spaces ", `urn:100%25 "quoted"`, "żółw 🐢 %zz"
@@ -62,8 +61,8 @@ func TestSetsAreIsolated(t *testing.T) {
 	t.Parallel()
 	const n = 1000
 	b, _ := open(t, natsbus.Config{MaxAckPending: 16})
-	stuck := read(t, b, bus.Subscription{Set: "stuck", Lanes: 1})
-	good := read(t, b, bus.Subscription{Set: "good", Lanes: 1})
+	stuck := read(t, b, seat{Set: "stuck", Lanes: 1})
+	good := read(t, b, seat{Set: "good", Lanes: 1})
 	entries := (&chain{}).next(n, keys(7))
 	require.NoError(t, b.Publish(t.Context(), entries))
 	require.Equal(t, positions(entries), good.take(n))
@@ -84,7 +83,7 @@ func TestTheNextOwnerGetsWhatWasNotAcked(t *testing.T) {
 	server := natstest.StartServer(t, natstest.Options{})
 	cfg := natsbus.Config{URL: server.URL(), AckWait: time.Hour} // nobody waits for that
 	b, _ := open(t, cfg)
-	who := bus.Subscription{Set: "audit", Lane: 0, Lanes: 1}
+	who := seat{Set: "audit", Lane: 0, Lanes: 1}
 	first := read(t, b, who)
 	entries := (&chain{}).next(20, keys(1))
 	require.NoError(t, b.Publish(t.Context(), entries))
@@ -112,7 +111,7 @@ func TestWhatADeadProcessHadInHandComesAgain(t *testing.T) {
 	t.Parallel()
 	server := natstest.StartServer(t, natstest.Options{})
 	cfg := natsbus.Config{URL: server.URL(), AckWait: time.Second}
-	who := bus.Subscription{Set: "audit", Lanes: 1}
+	who := seat{Set: "audit", Lanes: 1}
 	b, _ := open(t, cfg)
 	r := read(t, b, who)
 	require.NoError(t, b.Publish(t.Context(), (&chain{}).next(1, keys(1))))
@@ -139,8 +138,8 @@ func TestConsumersOutliveTheBus(t *testing.T) {
 	_, logger := newLogs(t)
 	b, err := natsbus.Open(t.Context(), natsbus.Config{URL: server.URL()}, natsbus.Hooks{}, logger)
 	require.NoError(t, err)
-	lane := read(t, b, bus.Subscription{Set: "audit", Lane: 3, Lanes: 4})
-	feed := read(t, b, bus.Subscription{Set: "feed", EveryInstance: true})
+	lane := read(t, b, seat{Set: "audit", Lane: 3, Lanes: 4})
+	feed := read(t, b, seat{Set: "feed", EveryInstance: true})
 	require.NoError(t, b.Close())
 	lane.stop()
 	feed.stop()
@@ -179,7 +178,7 @@ func TestUndecodableMessagesAreSteppedOver(t *testing.T) {
 	}, logger)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.Close()) })
-	r := read(t, b, bus.Subscription{Set: "audit", Lanes: 1})
+	r := read(t, b, seat{Set: "audit", Lanes: 1})
 	conn := server.Connect(t)
 	require.NoError(t, conn.PublishMsg(natsMessage("leat.events.acme.00.business.rubbish", "rubbish", "x", "1")))
 	require.NoError(t, conn.PublishMsg(natsMessage("leat.events.acme.00.twice", "rubbish", "x", "1", "x", "2")))
@@ -193,7 +192,7 @@ func TestUndecodableMessagesAreSteppedOver(t *testing.T) {
 	require.ErrorContains(t, (<-reports).err, "multiple values")
 	// They do not come again.
 	r.stop()
-	r = read(t, b, bus.Subscription{Set: "audit", Lanes: 1})
+	r = read(t, b, seat{Set: "audit", Lanes: 1})
 	require.NoError(t, b.Publish(t.Context(), (&chain{last: 2}).next(1, keys(1))))
 	require.Equal(t, []int64{3}, r.take(1))
 	require.Empty(t, reports)

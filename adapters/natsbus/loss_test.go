@@ -7,7 +7,6 @@ import (
 
 	"github.com/leat-dev/leat/adapters/natsbus"
 	"github.com/leat-dev/leat/adapters/natsbus/natstest"
-	"github.com/leat-dev/leat/app/bus"
 )
 
 // TestLoss takes away the stream in every way and shows that bus, lanes and live sets go on by
@@ -37,9 +36,9 @@ func TestLoss(t *testing.T) {
 			t.Parallel()
 			server := natstest.StartServer(t, natstest.Options{})
 			b, _ := open(t, natsbus.Config{URL: server.URL()})
-			r := read(t, b, bus.Subscription{Set: "audit", Lane: 0, Lanes: 1})
-			idle := read(t, b, bus.Subscription{Set: "notify", Lane: 0, Lanes: 1})
-			feed := read(t, b, bus.Subscription{Set: "feed", EveryInstance: true})
+			r := read(t, b, seat{Set: "audit", Lane: 0, Lanes: 1})
+			idle := read(t, b, seat{Set: "notify", Lane: 0, Lanes: 1})
+			feed := read(t, b, seat{Set: "feed", EveryInstance: true})
 			c := &chain{}
 			require.NoError(t, b.Publish(t.Context(), c.next(200, keys(9))))
 			r.take(100) // and some are in hand

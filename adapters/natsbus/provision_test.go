@@ -9,7 +9,6 @@ import (
 
 	"github.com/leat-dev/leat/adapters/natsbus"
 	"github.com/leat-dev/leat/adapters/natsbus/natstest"
-	"github.com/leat-dev/leat/app/bus"
 	"github.com/leat-dev/leat/domain"
 )
 
@@ -72,7 +71,7 @@ func TestAConsumersNumbersFollowTheConfiguration(t *testing.T) {
 	t.Parallel()
 	server := natstest.StartServer(t, natstest.Options{})
 	js := jetStream(t, server.Connect(t))
-	who := bus.Subscription{Set: "audit", Lane: 1, Lanes: 2}
+	who := seat{Set: "audit", Lane: 1, Lanes: 2}
 	b, _ := open(t, natsbus.Config{URL: server.URL()})
 	read(t, b, who).stop()
 	b, _ = open(t, natsbus.Config{URL: server.URL(), AckWait: 7 * time.Second, MaxAckPending: 3})

@@ -55,7 +55,7 @@ func TestEverySendingIsNew(t *testing.T) {
 	require.Equal(t, uint64(100), state(t, js).Msgs, "all is there when Publish returns")
 	require.NoError(t, b.Publish(t.Context(), entries[50:]))
 	require.Equal(t, uint64(150), state(t, js).Msgs, "what is sent again is stored again")
-	r := read(t, b, bus.Subscription{Set: "late", Lanes: 1})
+	r := read(t, b, seat{Set: "late", Lanes: 1})
 	require.NoError(t, b.Publish(t.Context(), entries[:1]))
 	require.Equal(t, []int64{1}, r.take(1), "a consumer begins with what comes")
 
@@ -87,7 +87,7 @@ func TestWhatCannotTravelIsSteppedOver(t *testing.T) {
 	server := natstest.StartServer(t, natstest.Options{MaxPayload: 64 << 10})
 	b, l := open(t, natsbus.Config{URL: server.URL()})
 	require.Contains(t, l.String(), "accepts smaller messages than events may be")
-	r := read(t, b, bus.Subscription{Set: "audit", Lanes: 1})
+	r := read(t, b, seat{Set: "audit", Lanes: 1})
 	entries := (&chain{}).next(4, keys(1))
 	entries[1].Data = bytes.Repeat([]byte("x"), event.MaxData)
 	entries[2].Type = "not a subject.*"
@@ -100,7 +100,7 @@ func TestWhatCannotTravelIsSteppedOver(t *testing.T) {
 func TestTheLargestEventTravels(t *testing.T) {
 	t.Parallel()
 	b, _ := open(t, natsbus.Config{})
-	r := read(t, b, bus.Subscription{Set: "audit", Lanes: 1})
+	r := read(t, b, seat{Set: "audit", Lanes: 1})
 	entries := (&chain{}).next(1, keys(1))
 	e := &entries[0].Envelope
 	full := func(n int) string { return strings.Repeat("ż", n/2) }

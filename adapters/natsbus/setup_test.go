@@ -104,13 +104,25 @@ type reader struct {
 	cancel context.CancelFunc
 }
 
-func read(t testing.TB, b *natsbus.Bus, s bus.Subscription) *reader {
+// seat is what a reader reads: a lane, or everything for a set that every instance runs.
+type seat struct {
+	Set           string
+	Lane, Lanes   int
+	EveryInstance bool
+}
+
+func read(t testing.TB, b *natsbus.Bus, s seat) *reader {
 	t.Helper()
-	sub, err := b.Subscriber(s)
+	sub, err := b.Subscriber(bus.Subscription{Set: s.Set, EveryInstance: s.EveryInstance})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
-	out, err := sub.Subscribe(ctx, s.Set)
+	var out <-chan *message.Message
+	if s.EveryInstance {
+		out, err = sub.Subscribe(ctx, s.Set)
+	} else {
+		out, err = sub.(bus.LaneSubscriber).SubscribeLane(ctx, s.Lane, s.Lanes)
+	}
 	require.NoError(t, err)
 	return &reader{t, out, cancel}
 }

@@ -15,10 +15,17 @@ import (
 	"github.com/leat-dev/leat/app/bus"
 )
 
+// seat is whose messages a subscription brings: those of a lane, or of a set that every instance runs.
+type seat struct {
+	set         string
+	lane, lanes int
+	every       bool
+}
+
 // subscription pulls the messages of one lane, or all of them for a set that every instance runs.
 type subscription struct {
 	bus    *Bus
-	who    bus.Subscription
+	who    seat
 	config jetstream.ConsumerConfig
 	logger *slog.Logger
 
@@ -31,14 +38,14 @@ type subscription struct {
 	fault string // the last that was logged
 }
 
-func newSubscription(b *Bus, who bus.Subscription) *subscription {
+func newSubscription(b *Bus, who seat) *subscription {
 	s := &subscription{bus: b, who: who, hands: hands{all: map[*held]struct{}{}}}
-	if who.EveryInstance {
-		s.logger = b.logger.With("handler", who.Set)
+	if who.every {
+		s.logger = b.logger.With("handler", who.set)
 		s.queue = make(chan *held)
 		s.config = jetstream.ConsumerConfig{
 			// A name of its own for each attempt, so that a new one is never mistaken for the last.
-			Description:       "every instance of " + who.Set,
+			Description:       "every instance of " + who.set,
 			DeliverPolicy:     jetstream.DeliverNewPolicy,
 			AckPolicy:         jetstream.AckNonePolicy,
 			InactiveThreshold: time.Minute,
@@ -47,17 +54,17 @@ func newSubscription(b *Bus, who bus.Subscription) *subscription {
 		}
 		return s
 	}
-	s.logger = b.logger.With("handler", who.Set, "lane", who.Lane)
+	s.logger = b.logger.With("handler", who.set, "lane", who.lane)
 	s.queue = make(chan *held, b.cfg.MaxAckPending)
 	s.config = jetstream.ConsumerConfig{
-		Durable:           consumerName(who.Set, who.Lane, who.Lanes),
-		Description:       fmt.Sprintf("handler set %s, lane %d of %d", who.Set, who.Lane, who.Lanes),
+		Durable:           consumerName(who.set, who.lane, who.lanes),
+		Description:       fmt.Sprintf("handler set %s, lane %d of %d", who.set, who.lane, who.lanes),
 		DeliverPolicy:     jetstream.DeliverNewPolicy,
 		AckPolicy:         jetstream.AckExplicitPolicy,
 		AckWait:           b.cfg.AckWait,
 		MaxDeliver:        -1,
 		MaxAckPending:     b.cfg.MaxAckPending,
-		FilterSubjects:    filters(who.Lane, who.Lanes),
+		FilterSubjects:    filters(who.lane, who.lanes),
 		InactiveThreshold: b.cfg.Forget,
 	}
 	return s
@@ -72,10 +79,10 @@ func (s *subscription) Subscribe(ctx context.Context, _ string) (<-chan *message
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.began {
-		return nil, fmt.Errorf("subscribe handler set %s to NATS: a subscriber serves once", s.who.Set)
+		return nil, fmt.Errorf("subscribe handler set %s to NATS: a subscriber serves once", s.who.set)
 	}
 	if !s.bus.enter() {
-		return nil, fmt.Errorf("subscribe handler set %s to NATS: the bus is closed", s.who.Set)
+		return nil, fmt.Errorf("subscribe handler set %s to NATS: the bus is closed", s.who.set)
 	}
 	s.began = true
 	ctx, s.cancel = context.WithCancel(ctx)
@@ -147,7 +154,7 @@ func (s *subscription) follow(ctx context.Context, consumer jetstream.Consumer, 
 		if consumer, err = s.consumer(ctx); err != nil && ctx.Err() == nil {
 			s.complain(err)
 		}
-		if s.who.EveryInstance {
+		if s.who.every {
 			s.leave(old)
 		}
 	}
@@ -189,7 +196,7 @@ func (s *subscription) consumer(ctx context.Context) (jetstream.Consumer, error)
 
 // leave deletes a nameless consumer; a lane's stays for its next owner.
 func (s *subscription) leave(consumer jetstream.Consumer) {
-	if consumer == nil || !s.who.EveryInstance || !s.bus.conn.IsConnected() {
+	if consumer == nil || !s.who.every || !s.bus.conn.IsConnected() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
@@ -201,7 +208,7 @@ func (s *subscription) leave(consumer jetstream.Consumer) {
 // read pulls until ctx ends, the consumer seems to be gone, or there are news that make it look.
 func (s *subscription) read(ctx context.Context, consumer jetstream.Consumer, news <-chan struct{}) {
 	giveBack := func(msg jetstream.Msg) { _ = msg.Nak() } // comes again after AckWait when this fails
-	if s.who.EveryInstance {
+	if s.who.every {
 		giveBack = func(jetstream.Msg) {}
 	}
 	err := pull(ctx, consumer, s.bus.cfg.MaxAckPending, news, func(msg jetstream.Msg) { s.take(ctx, msg) }, giveBack)
@@ -221,7 +228,7 @@ func (s *subscription) take(ctx context.Context, msg jetstream.Msg) {
 		return
 	}
 	h := &held{message: m}
-	if !s.who.EveryInstance {
+	if !s.who.every {
 		h.msg = msg
 		s.hands.hold(ctx, h)
 	}
@@ -238,7 +245,7 @@ func (s *subscription) reject(msg jetstream.Msg, err error) {
 		sequence = meta.Sequence.Stream
 	}
 	s.logger.Error("stepped over a message that cannot be read", "subject", msg.Subject(), "sequence", sequence, "error", err)
-	if s.who.EveryInstance {
+	if s.who.every {
 		return
 	}
 	if hook := s.bus.hooks.Undecodable; hook != nil {

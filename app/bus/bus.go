@@ -22,12 +22,21 @@ type Bus interface {
 	Close() error
 }
 
-// Subscription says who subscribes: the owner of a set's lane, which gets the slots s with
-// s % Lanes == Lane, or, with EveryInstance and without lanes, a process that gets every event.
+// LaneSubscriber is what a bus's subscriber is when its transport keeps what each lane has taken,
+// and so must know who works which lane. A group then asks for the lanes that it owns, and does
+// not call Subscribe.
+type LaneSubscriber interface {
+	message.Subscriber
+	// SubscribeLane receives the events of the slots s with s % lanes == lane until ctx ends, which
+	// is when the lane is lost or the process stops. What is not acked by then is left to the
+	// lane's next owner.
+	SubscribeLane(ctx context.Context, lane, lanes int) (<-chan *message.Message, error)
+}
+
+// Subscription says who subscribes.
 type Subscription struct {
 	Set           string
-	Lane, Lanes   int
-	EveryInstance bool
+	EveryInstance bool // each process gets every event, instead of sharing them
 }
 
 // Entry is an event on its way, with its place among the others.

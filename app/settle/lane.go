@@ -91,7 +91,10 @@ func (l *lane) run(parent context.Context, lease Lease) {
 	l.current, l.cancel = lease, cancel
 	l.mu.Unlock()
 	l.lease = lease
+	unsubscribed := l.subscribe(ctx)
 	err := l.work(ctx)
+	cancel()
+	<-unsubscribed
 	l.mu.Lock()
 	l.cancel = nil
 	l.mu.Unlock()
@@ -99,6 +102,29 @@ func (l *lane) run(parent context.Context, lease Lease) {
 		l.group.logger.Warn("stopped working a lane", "lane", l.number, "error", err)
 	}
 	l.letGo(parent.Err() != nil)
+}
+
+// subscribe takes the lane's messages from a bus that deals them by lanes, until ctx ends; the
+// returned channel is closed then. Without the bus the lane goes on with what the log tells.
+func (l *lane) subscribe(ctx context.Context) <-chan struct{} {
+	ended := make(chan struct{})
+	if l.group.dealt == nil {
+		close(ended)
+		return ended
+	}
+	messages, err := l.group.dealt.SubscribeLane(ctx, l.number, l.group.policy.Lanes)
+	if err != nil {
+		if ctx.Err() == nil {
+			l.group.logger.Warn("subscribe a lane to the bus; its events are read from the log", "lane", l.number, "error", err)
+		}
+		close(ended)
+		return ended
+	}
+	go func() {
+		defer close(ended)
+		l.group.feed(ctx, messages)
+	}()
+	return ended
 }
 
 // letGo stores how far the lane is and frees it for the next owner, who begins with what the log
@@ -479,6 +505,10 @@ func (l *lane) deliver(ctx context.Context, a *Attempt) error {
 			l.group.pause.succeeded()
 			if a.Event.Position == l.lease.InHand {
 				l.lease.InHand = 0 // the deaths are counted among its attempts now
+			}
+			if l.careful != 0 && a.outcome == Retried {
+				// While it waits for its next attempt it kills nobody.
+				return l.group.store.NoteInHand(context.WithoutCancel(ctx), l.lease, 0, 0)
 			}
 			return nil
 		case a.fenced:

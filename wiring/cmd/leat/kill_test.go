@@ -33,7 +33,7 @@ func TestKilledAndRestarted(t *testing.T) {
 		events, err = strconv.Atoi(n)
 		require.NoError(t, err)
 	}
-	for _, bus := range []string{"sql", "gochannel"} {
+	for _, bus := range []string{"sql", "gochannel", "nats"} {
 		t.Run(bus, func(t *testing.T) {
 			t.Parallel()
 			killAndCount(t, bus, events, 5)

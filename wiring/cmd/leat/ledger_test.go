@@ -52,7 +52,7 @@ func ledgerService() wiring.Service {
 			}
 			return wiring.Parts{
 				Sets: []handler.Set{handler.NewSet("ledger", handler.OnTx(func(ctx context.Context, e written) error {
-					_, err := kit.Store.Querier(ctx).ExecContext(ctx,
+					_, err := kit.Store.SQL(ctx).Exec(ctx,
 						"INSERT INTO "+kit.Store.Table("ledger")+" (key, number) VALUES (?, ?)", e.Key, e.Number)
 					return err
 				}))},

@@ -1,0 +1,289 @@
+package postgres
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/domain"
+)
+
+const (
+	appendWorkers = 3   // how many commits of shared appends are under way at once
+	appendBatch   = 512 // how many events share a commit, more or less
+	// appendPatience is how long callers who share a commit wait for somebody else's transaction
+	// that holds the id of one of them. Then each goes on alone.
+	appendPatience = 200 * time.Millisecond
+	aloneWait      = 30 * time.Second
+)
+
+// Append implements eventlog.Appender. Recorded is the clock's time, cut to microseconds. The
+// position comes some milliseconds after the commit. When ctx ends while an append that shares a
+// commit is under way, the events may be in the log all the same.
+//
+// Inside a transaction a failed Append leaves the transaction aborted, unless it ran in a nested one.
+func (db *DB) Append(ctx context.Context, events []event.Envelope) ([]eventlog.Receipt, error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	t, err := db.txOf(ctx)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, doing("append to the log", err)
+	}
+	call := &appendCall{events: events, now: db.now(), done: make(chan struct{})}
+	if t == nil {
+		return db.appender.append(ctx, call)
+	}
+	added, err := db.insert(t.ctx(ctx), t.conn, call)
+	if err != nil {
+		return nil, doing("append to the log", err)
+	}
+	if added {
+		t.touch(topicUnsequenced)
+	}
+	return call.receipts, nil
+}
+
+// appendCall is one caller's events on their way.
+type appendCall struct {
+	events   []event.Envelope
+	now      int64
+	receipts []eventlog.Receipt
+	err      error
+	done     chan struct{}
+}
+
+// appender lets concurrent callers share commits: what comes while its workers are busy waits and goes
+// together. Workers are there only while there is work.
+type appender struct {
+	db      *DB
+	mu      sync.Mutex
+	pending []*appendCall
+	workers int
+	closed  bool
+	wg      sync.WaitGroup
+}
+
+func (a *appender) append(ctx context.Context, call *appendCall) ([]eventlog.Receipt, error) {
+	a.mu.Lock()
+	if a.closed {
+		a.mu.Unlock()
+		return nil, ErrClosed
+	}
+	a.pending = append(a.pending, call)
+	if a.workers < appendWorkers {
+		a.workers++
+		a.wg.Add(1)
+		go a.work()
+	}
+	a.mu.Unlock()
+	select {
+	case <-call.done:
+		return call.receipts, doing("append to the log", call.err)
+	case <-ctx.Done():
+		return nil, doing("append to the log", ctx.Err())
+	}
+}
+
+func (a *appender) work() {
+	defer a.wg.Done()
+	for {
+		calls := a.take()
+		if len(calls) == 0 {
+			return
+		}
+		a.flush(calls)
+	}
+}
+
+// take returns the calls that go next, none when the worker may end.
+func (a *appender) take() []*appendCall {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n, events := 0, 0
+	for n < len(a.pending) && events < appendBatch {
+		events += len(a.pending[n].events)
+		n++
+	}
+	calls := a.pending[:n:n]
+	if a.pending = a.pending[n:]; len(a.pending) == 0 {
+		a.pending = nil
+	}
+	if n == 0 {
+		a.workers--
+	}
+	return calls
+}
+
+func (a *appender) close() {
+	a.mu.Lock()
+	a.closed = true
+	a.mu.Unlock()
+	a.wg.Wait()
+}
+
+// flush commits the calls together. When the server refuses that, each goes alone: one that is at
+// fault, or waits for somebody else's transaction, takes nobody along.
+func (a *appender) flush(calls []*appendCall) {
+	ctx, cancel := context.WithTimeout(context.Background(), aloneWait)
+	defer cancel()
+	added, err := a.db.insert(ctx, a.db.appends, calls...)
+	if err != nil && sqlState(err) != "" && (len(calls) > 1 || passing(err)) {
+		for _, call := range calls {
+			a.wg.Add(1)
+			go func() {
+				defer a.wg.Done()
+				a.alone(call)
+			}()
+		}
+		return
+	}
+	if err != nil && sqlState(err) == "" && isConnection(err) {
+		err = outcomeUnknown(err)
+	}
+	a.finish(added, err, calls...)
+}
+
+func (a *appender) alone(call *appendCall) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*aloneWait)
+	defer cancel()
+	added, err := a.db.insert(ctx, a.db.pool, call)
+	for tries := 0; tries < 3 && sqlState(err) == deadlockDetected; tries++ {
+		added, err = a.db.insert(ctx, a.db.pool, call)
+	}
+	if err != nil && sqlState(err) == "" && isConnection(err) {
+		err = outcomeUnknown(err)
+	}
+	a.finish(added, err, call)
+}
+
+func (a *appender) finish(added bool, err error, calls ...*appendCall) {
+	if added {
+		a.db.topics.announce(topicUnsequenced, TopicCommit)
+	}
+	for _, call := range calls {
+		call.err = err
+		close(call.done)
+	}
+}
+
+type identity struct{ id, source, tenant string }
+
+func identityOf(e *event.Envelope) identity { return identity{e.ID, e.Source, e.Tenant} }
+
+// insert puts the events of the calls into the log in one statement, and makes the receipts. added
+// tells whether any was new.
+func (db *DB) insert(ctx context.Context, q statements, calls ...*appendCall) (added bool, err error) {
+	type place struct{ call, event int }
+	var todo []place
+	for c, call := range calls {
+		call.receipts = make([]eventlog.Receipt, len(call.events))
+		for i := range call.events {
+			todo = append(todo, place{c, i})
+		}
+	}
+	// More than one round is needed only when an event that was there is pruned meanwhile.
+	for round := 0; len(todo) > 0; round++ {
+		if round == 3 {
+			return added, domain.Errorf(domain.Unavailable, "STORE_UNAVAILABLE", "events of the log come and go")
+		}
+		var r rows
+		for _, p := range todo {
+			r.add(&calls[p.call].events[p.event], calls[p.call].now)
+		}
+		fresh, err := r.insert(ctx, q, db.q.appendEvents)
+		if err != nil {
+			return added, err
+		}
+		added = added || len(fresh) > 0
+		var known map[identity]int64
+		if len(fresh) < len(todo) {
+			if known, err = r.recordedBefore(ctx, q, db.q.firstRecorded); err != nil {
+				return added, err
+			}
+		}
+		var again []place
+		for _, p := range todo {
+			call := calls[p.call]
+			e := &call.events[p.event]
+			key := identityOf(e)
+			receipt := eventlog.Receipt{EventID: e.ID, Receipt: receipt(e.Tenant, e.Source, e.ID)}
+			if _, isNew := fresh[key]; isNew {
+				delete(fresh, key) // the first of the same in one statement is the new one
+				receipt.Recorded = fromMicros(call.now)
+			} else if recorded, there := known[key]; there {
+				receipt.Recorded, receipt.Duplicate = fromMicros(recorded), true
+			} else {
+				again = append(again, p)
+				continue
+			}
+			call.receipts[p.event] = receipt
+		}
+		todo = again
+	}
+	return added, nil
+}
+
+// rows holds events column by column, as unnest takes them.
+type rows struct {
+	slot                                                    []int16
+	id, source, tenant, typ, kind, severity, subject, actor []string
+	partitionKey, correlationID, causationID, traceParent   []string
+	schemaVersion, depth                                    []int32
+	time, recorded                                          []int64
+	data                                                    [][]byte
+}
+
+func (r *rows) add(e *event.Envelope, now int64) {
+	data := e.Data
+	if data == nil {
+		data = []byte{}
+	}
+	r.slot = append(r.slot, int16(event.SlotOf(e.Tenant, e.PartitionKey)))
+	r.id, r.source, r.tenant = append(r.id, e.ID), append(r.source, e.Source), append(r.tenant, e.Tenant)
+	r.typ, r.kind, r.severity = append(r.typ, e.Type), append(r.kind, string(e.Kind)), append(r.severity, string(e.Severity))
+	r.subject, r.actor = append(r.subject, e.Subject), append(r.actor, e.Actor)
+	r.partitionKey, r.correlationID = append(r.partitionKey, e.PartitionKey), append(r.correlationID, e.CorrelationID)
+	r.causationID, r.traceParent = append(r.causationID, e.CausationID), append(r.traceParent, e.TraceParent)
+	r.schemaVersion, r.depth = append(r.schemaVersion, int32(e.SchemaVersion)), append(r.depth, int32(e.Depth))
+	r.time, r.recorded, r.data = append(r.time, micros(e.Time)), append(r.recorded, now), append(r.data, data)
+}
+
+// insert returns what was new.
+func (r *rows) insert(ctx context.Context, q statements, query string) (map[identity]struct{}, error) {
+	got, err := q.Query(ctx, query, r.slot, r.id, r.source, r.tenant, r.typ, r.schemaVersion, r.kind, r.severity, r.subject, r.actor, r.time,
+		r.partitionKey, r.correlationID, r.causationID, r.depth, r.traceParent, r.recorded, r.data)
+	if err != nil {
+		return nil, err
+	}
+	fresh := make(map[identity]struct{}, len(r.id))
+	var key identity
+	_, err = pgx.ForEachRow(got, []any{&key.id, &key.source, &key.tenant}, func() error {
+		fresh[key] = struct{}{}
+		return nil
+	})
+	return fresh, err
+}
+
+// recordedBefore returns when the log first accepted those of the events that it holds.
+func (r *rows) recordedBefore(ctx context.Context, q statements, query string) (map[identity]int64, error) {
+	got, err := q.Query(ctx, query, r.id, r.source, r.tenant)
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[identity]int64, len(r.id))
+	var key identity
+	var recorded int64
+	_, err = pgx.ForEachRow(got, []any{&key.id, &key.source, &key.tenant, &recorded}, func() error {
+		known[key] = recorded
+		return nil
+	})
+	return known, err
+}
