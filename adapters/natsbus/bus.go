@@ -17,7 +17,8 @@ import (
 )
 
 // Undecodable is told of a message that cannot be read, before it is terminated. What came from the
-// log is still read from there; something that others put on our subjects is nowhere else.
+// log is still read from there; something that others put on our subjects is nowhere else. It is called
+// once for each set that meets the message: sequence, the place in the stream, says that it is the same.
 type Undecodable func(subject string, sequence uint64, header map[string][]string, data []byte, err error)
 
 // Hooks are what a bus tells others. Any may be nil.
@@ -134,6 +135,17 @@ func (b *Bus) Subscriber(s bus.Subscription) (message.Subscriber, error) {
 	return group{bus: b, set: s.Set}, nil
 }
 
+// enter counts a subscription in, unless the bus is closed. It ends with subs.Done.
+func (b *Bus) enter() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ctx.Err() != nil {
+		return false
+	}
+	b.subs.Add(1)
+	return true
+}
+
 // group subscribes to the lanes of one set.
 type group struct {
 	bus *Bus
@@ -175,7 +187,9 @@ func (b *Bus) news() <-chan struct{} {
 // Close ends the subscriptions, gives back what they have in hand, and closes the connection and the
 // embedded server, in that order.
 func (b *Bus) Close() error {
+	b.mu.Lock() // nobody enters from here on
 	b.end()
+	b.mu.Unlock()
 	b.subs.Wait()
 	var err error
 	if b.js != nil {

@@ -64,6 +64,10 @@ func broken(err error) bool {
 }
 
 func connectOptions(cfg Config, inside *embedded, logger *slog.Logger, changed func()) ([]nats.Option, error) {
+	where := "embedded"
+	if inside == nil {
+		where = address(cfg.URL)
+	}
 	options := []nats.Option{
 		nats.Name("leat"),
 		nats.Timeout(min(max(cfg.StartWait/5, 250*time.Millisecond), 2*time.Second)),
@@ -74,9 +78,9 @@ func connectOptions(cfg Config, inside *embedded, logger *slog.Logger, changed f
 		nats.ReconnectBufSize(-1),
 		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
-		nats.DisconnectErrHandler(func(c *nats.Conn, err error) {
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil { // nil: closed by us
-				logger.Warn("the connection to NATS is down; events are kept in the log", "url", c.ConnectedUrlRedacted(), "error", err)
+				logger.Warn("the connection to NATS is down; events are kept in the log", "url", where, "error", err)
 			}
 		}),
 		nats.ReconnectHandler(func(c *nats.Conn) {

@@ -23,10 +23,11 @@
 // The owner of a lane pulls from a durable consumer leat_{set}_{lane}_of_{lanes} that filters the
 // lane's slots. The bus makes it, never deletes it, and the server forgets it when nobody has pulled
 // for nats.forget. It begins with what is published after it was made: what is older the lane reads
-// from the log. Deliveries are not limited in number and never dropped; attempts are counted by the
+// from the log; what was published while nobody owned the lane is brought, and known by its position where
+// the log was faster. Deliveries are not limited in number and never dropped; attempts are counted by the
 // lanes. A message in hand is kept alive with progress reports, however long its handler works. When a
 // subscription ends, what is in hand without an ack goes back at once, so that the next owner need
-// not wait; an ack that comes later is for nobody, and the message that comes again is known by its
+// not wait (after a restart of the server it does wait, for nats.ack_wait, or reads the log); an ack that comes later is for nobody, and the message that comes again is known by its
 // position.
 //
 // A set that every instance runs has a nameless consumer in memory, without acks, that is deleted at

@@ -53,7 +53,7 @@ func TestLoss(t *testing.T) {
 				// And in the usual way again.
 				require.NoError(t, b.Publish(t.Context(), c.next(50, keys(3))))
 				for _, r := range []*reader{r, idle, feed} {
-					require.Equal(t, numbers(c.last-49, c.last), r.take(50))
+					require.Equal(t, numbers(c.last-49, c.last), r.from(c.last-49, 50))
 				}
 			}
 		})

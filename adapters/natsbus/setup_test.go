@@ -154,6 +154,19 @@ func (r *reader) take(n int) []int64 {
 	return positions
 }
 
+// from is take for events from a position on; what came before may come again.
+func (r *reader) from(position int64, n int) []int64 {
+	r.t.Helper()
+	var positions []int64
+	for len(positions) < n {
+		m, e := r.next()
+		if m.Ack(); e.Position >= position {
+			positions = append(positions, e.Position)
+		}
+	}
+	return positions
+}
+
 // stop ends the subscription and waits for that.
 func (r *reader) stop() {
 	r.t.Helper()

@@ -81,22 +81,21 @@ func (s *subscription) Subscribe(ctx context.Context, _ string) (<-chan *message
 	if s.began {
 		return nil, fmt.Errorf("subscribe handler set %s to NATS: a subscriber serves once", s.who.set)
 	}
-	if s.bus.ctx.Err() != nil {
+	if !s.bus.enter() {
 		return nil, fmt.Errorf("subscribe handler set %s to NATS: the bus is closed", s.who.set)
 	}
 	s.began = true
 	ctx, s.cancel = context.WithCancel(ctx)
+	stop := context.AfterFunc(s.bus.ctx, s.cancel)
 	out := make(chan *message.Message)
 	news := s.bus.news()
 	consumer, err := s.consumer(ctx)
 	if err != nil {
 		s.complain(err)
 	}
-	s.bus.subs.Add(1)
 	go func() {
 		defer s.bus.subs.Done()
 		defer close(out)
-		stop := context.AfterFunc(s.bus.ctx, s.cancel)
 		defer stop()
 		defer s.cancel()
 		s.run(ctx, consumer, news, out)
@@ -262,7 +261,6 @@ func (s *subscription) give(ctx context.Context, out chan<- *message.Message) {
 	progress := time.NewTicker(s.bus.cfg.AckWait / 3)
 	defer progress.Stop()
 	var (
-		next *held
 		from = s.queue
 		to   chan<- *message.Message
 		m    *message.Message
@@ -273,10 +271,10 @@ func (s *subscription) give(ctx context.Context, out chan<- *message.Message) {
 			return
 		case <-progress.C:
 			s.hands.report()
-		case next = <-from:
-			from, to, m = nil, out, next.message
+		case h := <-from:
+			from, to, m = nil, out, h.message
 		case to <- m:
-			next, from, to, m = nil, s.queue, nil, nil
+			from, to, m = s.queue, nil, nil
 		}
 	}
 }
