@@ -173,6 +173,8 @@ func auditBefore(cursor string) (int64, error) {
 			return position, nil
 		}
 	}
-	return 0, &domain.Error{Kind: domain.Invalid, Code: "INVALID_CURSOR", Field: "cursor",
-		Message: fmt.Sprintf("%.40q is not a cursor of the audit log", cursor)}
+	return 0, &domain.Error{
+		Kind: domain.Invalid, Code: "INVALID_CURSOR", Field: "cursor",
+		Message: fmt.Sprintf("%.40q is not a cursor of the audit log", cursor),
+	}
 }

@@ -222,8 +222,10 @@ func (q *EmailQueue) Emails(ctx context.Context, query email.Query) ([]email.Ema
 	case email.StatusQueued, email.StatusSending, email.StatusSent, email.StatusFailed:
 		w.and("status = ?", string(query.Status))
 	default:
-		return nil, "", &domain.Error{Kind: domain.Invalid, Code: "INVALID_STATUS", Field: "status",
-			Message: fmt.Sprintf("%.40q is no status of a mail; want queued, sending, sent or failed", query.Status)}
+		return nil, "", &domain.Error{
+			Kind: domain.Invalid, Code: "INVALID_STATUS", Field: "status",
+			Message: fmt.Sprintf("%.40q is no status of a mail; want queued, sending, sent or failed", query.Status),
+		}
 	}
 	if before > 0 {
 		w.and("seq < ?", before)
@@ -276,6 +278,8 @@ func emailBefore(cursor string) (int64, error) {
 			return seq, nil
 		}
 	}
-	return 0, &domain.Error{Kind: domain.Invalid, Code: "INVALID_CURSOR", Field: "cursor",
-		Message: fmt.Sprintf("%.40q is not a cursor of the email queue", cursor)}
+	return 0, &domain.Error{
+		Kind: domain.Invalid, Code: "INVALID_CURSOR", Field: "cursor",
+		Message: fmt.Sprintf("%.40q is not a cursor of the email queue", cursor),
+	}
 }

@@ -16,12 +16,13 @@ func TestPauser(t *testing.T) {
 	clock := clockwork.NewFakeClock()
 	p := settle.NewPauser(handler.Policy{Initial: 2 * time.Second, Max: time.Second, Multiplier: 2, Jitter: 0.5}, clock)
 	require.Zero(t, p.Left())
-	for _, want := range []time.Duration{100, 200, 400, 800, 1000, 1000} {
-		require.Equal(t, want*time.Millisecond, p.Failed())
-		require.Equal(t, want*time.Millisecond, p.Left())
-		clock.Advance(want * time.Millisecond / 2)
-		require.Equal(t, want*time.Millisecond/2, p.Failed(), "what one lane found down the others need not find again")
-		clock.Advance(want * time.Millisecond / 2)
+	for _, ms := range []int{100, 200, 400, 800, 1000, 1000} {
+		want := time.Duration(ms) * time.Millisecond
+		require.Equal(t, want, p.Failed())
+		require.Equal(t, want, p.Left())
+		clock.Advance(want / 2)
+		require.Equal(t, want/2, p.Failed(), "what one lane found down the others need not find again")
+		clock.Advance(want / 2)
 		require.LessOrEqual(t, p.Left(), time.Duration(0))
 	}
 	p.Succeeded()

@@ -48,8 +48,10 @@ func start(settings ...string) (string, error) {
 		return "", errors.Join(fmt.Errorf("initdb: %w", err), os.RemoveAll(dir))
 	}
 	const script = `dir=$1; shift; "$@" & server=$!; read end; kill -INT $server; wait $server; rm -rf "$dir"`
-	args := []string{"-c", script, "sh", dir, filepath.Join(bin, "postgres"), "-D", data, "-k", dir,
-		"-c", "listen_addresses=", "-c", "max_connections=300", "-c", "shared_buffers=64MB", "-c", "unix_socket_permissions=0700"}
+	args := []string{
+		"-c", script, "sh", dir, filepath.Join(bin, "postgres"), "-D", data, "-k", dir,
+		"-c", "listen_addresses=", "-c", "max_connections=300", "-c", "shared_buffers=64MB", "-c", "unix_socket_permissions=0700",
+	}
 	for _, s := range settings {
 		args = append(args, "-c", s)
 	}

@@ -17,8 +17,12 @@ import (
 type house struct{ store, bus string }
 
 var houses = []house{
-	{"sqlite", "sql"}, {"sqlite", "gochannel"}, {"sqlite", "nats"},
-	{"postgres", "sql"}, {"postgres", "gochannel"}, {"postgres", "nats"},
+	{"sqlite", "sql"},
+	{"sqlite", "gochannel"},
+	{"sqlite", "nats"},
+	{"postgres", "sql"},
+	{"postgres", "gochannel"},
+	{"postgres", "nats"},
 }
 
 func (h house) name() string { return h.store + "+" + h.bus }
