@@ -20,7 +20,7 @@ GOFILES = find . \( -name .git -o -name node_modules -o -name testdata -o -name 
 
 step = @printf '== %s\n' "$(1)"
 
-.PHONY: help build run test check format-check vet lint race wire-check tidy-check generate bench fuzz-short format clean
+.PHONY: help build run test services check format-check vet lint race wire-check tidy-check generate bench fuzz-short format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,19 @@ run: build ## Run the service on embedded defaults; data goes to ./data
 test: ## Run the tests, without a C compiler
 	$(call step,test)
 	CGO_ENABLED=0 $(GO) test $(TESTFLAGS) ./...
+
+services: ## Install what the tests of other stores and buses need: PostgreSQL (Debian, Ubuntu, Homebrew)
+	$(call step,services)
+	@if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null; then \
+		echo 'PostgreSQL is there'; \
+	elif command -v apt-get >/dev/null; then \
+		if [ "$$(id -u)" -ne 0 ]; then sudo=sudo; fi; \
+		$$sudo apt-get update -q && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -q -y --no-install-recommends postgresql; \
+	elif command -v brew >/dev/null; then \
+		brew install postgresql@17; \
+	else \
+		echo 'install PostgreSQL 15 or newer, so that initdb and postgres are in PATH' >&2; exit 1; \
+	fi
 
 check: format-check vet lint race wire-check tidy-check ## Everything that must pass before a change is merged
 	$(call step,all checks passed)

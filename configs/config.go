@@ -6,6 +6,7 @@ import (
 
 	"github.com/leat-dev/leat/adapters/devinbox"
 	"github.com/leat-dev/leat/adapters/httpapi"
+	"github.com/leat-dev/leat/adapters/natsbus"
 	"github.com/leat-dev/leat/adapters/smtpmail"
 	"github.com/leat-dev/leat/adapters/wshub"
 	"github.com/leat-dev/leat/app/handler"
@@ -30,6 +31,7 @@ type Config struct {
 	Ops      httpapi.OpsConfig         `koanf:"ops"`
 	Store    Store                     `koanf:"store"`
 	Bus      Bus                       `koanf:"bus"`
+	NATS     natsbus.Config            `koanf:"nats"`  // of bus.kind nats
 	Roles    []string                  `koanf:"roles"` // what this process does; default "all"
 	SMTP     smtpmail.Config           `koanf:"smtp"`  // with an empty host, mails go to the built-in inbox
 	Email    email.Config              `koanf:"email"` // From and Drain are smtp.from's and drain.timeout's to say
@@ -44,17 +46,21 @@ type Config struct {
 
 // Store says where everything is kept.
 type Store struct {
-	// URL is sqlite: and the path of a file, whose folder is made when it is missing. Default
-	// sqlite:./data/leat.db.
+	// URL is sqlite: and the path of a file, whose folder is made when it is missing, or a
+	// postgres:// URL. Default sqlite:./data/leat.db.
 	URL string `koanf:"url"`
 	// TablePrefix begins the name of every table, so that several services share a database.
 	// Lowercase letters, digits and underscores. Default leat_.
 	TablePrefix string `koanf:"table_prefix"`
+	// MaxConns bounds the connections to PostgreSQL that transactions use. Default 16.
+	MaxConns int `koanf:"max_conns"`
+	// StartWait is how long a start waits for a PostgreSQL server that does not answer. Default 10s.
+	StartWait time.Duration `koanf:"start_wait"`
 }
 
 // Bus says how events travel from the log to the handlers.
 type Bus struct {
-	// Kind is sql or gochannel. Default sql.
+	// Kind is sql, gochannel or nats. Default sql.
 	Kind string `koanf:"kind"`
 }
 
@@ -123,8 +129,13 @@ func Default() *Config {
 			PongTimeout: 45 * time.Second, PositionInterval: time.Second, Queue: 256, MaxClients: 10000,
 		},
 		Ops:   httpapi.OpsConfig{Listen: "127.0.0.1:8081"},
-		Store: Store{URL: "sqlite:./data/leat.db", TablePrefix: "leat_"},
+		Store: Store{URL: "sqlite:./data/leat.db", TablePrefix: "leat_", MaxConns: 16, StartWait: 10 * time.Second},
 		Bus:   Bus{Kind: BusSQL},
+		NATS: natsbus.Config{
+			Dir: "./data/nats", Replicas: 1, StartWait: 10 * time.Second, ReconnectWait: 2 * time.Second,
+			MaxBytes: 1 << 30, MaxAge: 24 * time.Hour, Discard: natsbus.DiscardOld, MaxMemory: 64 << 20,
+			Window: 256, PublishWait: 5 * time.Second, MaxAckPending: 128, AckWait: 30 * time.Second, Forget: 72 * time.Hour,
+		},
 		Roles: []string{RoleAll},
 		SMTP:  smtpmail.Config{From: "leat@localhost", Timeout: 10 * time.Second, Idle: 30 * time.Second},
 		Email: email.Config{

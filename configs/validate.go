@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/leat-dev/leat/adapters/postgres"
 	"github.com/leat-dev/leat/adapters/sqlite"
 	"github.com/leat-dev/leat/app/handler"
 )
@@ -19,11 +20,8 @@ func (c *Config) Validate() error {
 	faults.add(c.WS.Validate()...)
 	faults.add(c.Ops.Validate()...)
 	faults.add(c.validateStore()...)
-	if c.Bus.Kind == BusNATS {
-		faults.addf("bus.kind: nats is not available in this version; use sql or gochannel")
-	} else {
-		faults.oneOf("bus.kind", c.Bus.Kind, BusSQL, BusGoChannel)
-	}
+	faults.oneOf("bus.kind", c.Bus.Kind, BusSQL, BusGoChannel, BusNATS)
+	faults.add(c.NATS.Validate()...)
 	for _, role := range c.Roles {
 		if !validName(role) {
 			faults.addf("roles: %q is not the name of a role: lowercase letters, digits and hyphens", role)
@@ -32,7 +30,11 @@ func (c *Config) Validate() error {
 	faults.add(c.validateMail()...)
 	faults.add(c.validateAuth()...)
 	faults.add(c.validatePolicies()...)
-	faults.oneOf("publish.on_failure", c.Publish.OnFailure, "error", "continue")
+	if c.Publish.OnFailure == "continue" {
+		faults.addf("publish.on_failure: continue is not available in this version; use error")
+	} else {
+		faults.oneOf("publish.on_failure", c.Publish.OnFailure, "error")
+	}
 	faults.positive("publish.max_depth", c.Publish.MaxDepth)
 	faults.positive("publish.max_batch", c.Publish.MaxBatch)
 	faults.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
@@ -44,6 +46,9 @@ func (c *Config) Validate() error {
 }
 
 func (c *Config) validateStore() []error {
+	if c.Store.IsPostgres() {
+		return c.Postgres().Validate()
+	}
 	path, err := c.Store.SQLitePath()
 	if err != nil {
 		// The prefix is looked at all the same.
@@ -125,15 +130,23 @@ func closest(name string, among []string) string {
 	return fmt.Sprintf(" (did you mean %q?)", near)
 }
 
+// IsPostgres tells whether the store is a PostgreSQL database.
+func (s Store) IsPostgres() bool {
+	return strings.HasPrefix(s.URL, "postgres://") || strings.HasPrefix(s.URL, "postgresql://")
+}
+
+// Postgres returns how to reach the database, where the store is one.
+func (c *Config) Postgres() postgres.Config {
+	return postgres.Config{URL: c.Store.URL, TablePrefix: c.Store.TablePrefix, MaxConns: c.Store.MaxConns, StartWait: c.Store.StartWait}
+}
+
 // SQLitePath returns the path of the file that URL names.
 func (s Store) SQLitePath() (string, error) {
 	scheme, rest, _ := strings.Cut(s.URL, ":")
 	switch scheme {
 	case "sqlite":
-	case "postgres", "postgresql":
-		return "", errors.New("store.url: PostgreSQL is not available in this version; use sqlite: and a path")
 	default:
-		return "", fmt.Errorf("store.url: %q is not sqlite: and a path, such as sqlite:./data/leat.db", masked(s.URL))
+		return "", fmt.Errorf("store.url: %q is neither sqlite: and a path, such as sqlite:./data/leat.db, nor a postgres:// URL", masked(s.URL))
 	}
 	path := rest
 	if after, ok := strings.CutPrefix(rest, "//"); ok {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +35,10 @@ func convert(t reflect.Type, v any) (value any, want string, ok bool) {
 		f, err := strconv.ParseFloat(fmt.Sprint(v), 64)
 		return f, "a number", err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
 	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Struct {
+			list, ok := sectionList(t.Elem(), v)
+			return list, "a list of sections, which only a file can hold, with the keys " + strings.Join(sectionKeys(t.Elem()), ", "), ok
+		}
 		list, ok := textList(v)
 		return list, "a list of texts", ok
 	default:
@@ -63,4 +68,36 @@ func textList(v any) ([]string, bool) {
 		return nil, false
 	}
 	return list, true
+}
+
+// sectionList reads a list of sections, each with keys of the struct only.
+func sectionList(t reflect.Type, v any) ([]any, bool) {
+	list, ok := v.([]any)
+	if !ok {
+		return nil, false
+	}
+	if len(list) == 0 {
+		return nil, true
+	}
+	known := sectionKeys(t)
+	for _, item := range list {
+		section, ok := item.(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		for key := range section {
+			if !slices.Contains(known, key) {
+				return nil, false
+			}
+		}
+	}
+	return list, true
+}
+
+func sectionKeys(t reflect.Type) []string {
+	var names []string
+	for i := range t.NumField() {
+		names = append(names, t.Field(i).Tag.Get("koanf"))
+	}
+	return names
 }

@@ -38,16 +38,12 @@ type Servers struct {
 }
 
 // gate tells the ops server whether the app is ready, which is built after it.
-type gate struct{ app *app.App }
-
-func (g *gate) check(ctx context.Context) error {
-	if g.app == nil {
-		return errors.New("starting")
-	}
-	return g.app.CheckReady(ctx)
+type gate struct {
+	app       *app.App
+	transport Transport
 }
 
-func provideGate() *gate { return &gate{} }
+func provideGate(t Transport) *gate { return &gate{transport: t} }
 
 func provideServers(cfg *configs.Config, o Overrides, sets Sets, parts Parts, p *publish.Publisher, log eventlog.Log,
 	deliveries settle.Deliveries, entries audit.Reader, mails email.Reader, letters deadletter.Store, store settle.Store,
@@ -100,9 +96,10 @@ func provideApp(cfg *configs.Config, sets Sets, servers *Servers, store settle.S
 	if slices.ContainsFunc(sets, func(s *handler.Bound) bool { return cfg.HasRole(s.Name()) }) {
 		parts = append(parts, app.Part{Name: "router", Run: r.Run, Ready: r.Running()})
 	}
-	if cfg.HasRole(configs.RoleSequencer) {
+	if feeds(cfg) {
 		parts = append(parts, app.Part{Name: "sequencer", Run: seq.Run})
 	}
+	parts = append(parts, g.transport.Parts...)
 	if cfg.HasRole(configs.RoleEmail) {
 		parts = append(parts, app.Part{Name: "email", Run: worker.Run})
 	}

@@ -30,7 +30,7 @@ func gauges(cfg *configs.Config, store settle.Store, backlogs settle.Backlogs, l
 		},
 		DeadLetters: letters.CountDeadLetters,
 	}
-	if cfg.HasRole(configs.RoleSequencer) {
+	if cfg.HasRole(configs.RoleSequencer) && !cfg.Store.IsPostgres() {
 		s.Unsequenced = func(ctx context.Context) (int, error) {
 			_, last, err := log.Bounds(ctx)
 			return int(max(0, last-seq.Position())), err

@@ -17,6 +17,7 @@ import (
 
 	"github.com/leat-dev/leat/adapters/devinbox"
 	"github.com/leat-dev/leat/adapters/gochannelbus"
+	"github.com/leat-dev/leat/adapters/postgres"
 	"github.com/leat-dev/leat/adapters/prom"
 	"github.com/leat-dev/leat/adapters/smtpmail"
 	"github.com/leat-dev/leat/adapters/sqlbus"
@@ -30,6 +31,7 @@ import (
 	"github.com/leat-dev/leat/app/router"
 	"github.com/leat-dev/leat/app/sequence"
 	"github.com/leat-dev/leat/app/settle"
+	"github.com/leat-dev/leat/app/sqltx"
 	"github.com/leat-dev/leat/configs"
 	"github.com/leat-dev/leat/handlers/audit"
 	"github.com/leat-dev/leat/handlers/broadcast"
@@ -60,6 +62,19 @@ func openSQLite(ctx context.Context, cfg *configs.Config, clock clockwork.Clock,
 	}, nil
 }
 
+func openPostgres(ctx context.Context, cfg *configs.Config, c *event.Catalogue, clock clockwork.Clock, logger *slog.Logger) (*postgres.DB, func(), error) {
+	db, err := postgres.Open(ctx, cfg.Postgres(), clock, logger)
+	if err != nil {
+		return nil, nil, err
+	}
+	cleanup := closing("store", db.Close, logger)
+	if err := db.DescribeTypes(ctx, c); err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	return db, cleanup, nil
+}
+
 func provideCatalogue(s Service) (*event.Catalogue, error) {
 	lists := append([]event.Definitions{notify.Definitions, email.Definitions}, s.Definitions...)
 	return event.NewCatalogue(lists...)
@@ -76,11 +91,11 @@ func providePublisher(cfg *configs.Config, s Service, c *event.Catalogue, log ev
 }
 
 // provideParts lets the service build what it brings.
-func provideParts(ctx context.Context, s Service, db *sqlite.DB, p *publish.Publisher, clock clockwork.Clock, logger *slog.Logger) (Parts, error) {
+func provideParts(ctx context.Context, s Service, store sqltx.Store, p *publish.Publisher, clock clockwork.Clock, logger *slog.Logger) (Parts, error) {
 	if s.Build == nil {
 		return Parts{}, nil
 	}
-	parts, err := s.Build(ctx, Kit{Publisher: p, Store: db, Clock: clock, Logger: logger})
+	parts, err := s.Build(ctx, Kit{Publisher: p, Store: store, Clock: clock, Logger: logger})
 	if err != nil {
 		return Parts{}, fmt.Errorf("build the service: %w", err)
 	}
@@ -216,8 +231,19 @@ func ownerName() (string, error) {
 	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), id.String()[:8]), nil
 }
 
-func provideSequencer(log eventlog.Log, b bus.Bus, clock clockwork.Clock, logger *slog.Logger) *sequence.Sequencer {
-	return sequence.New(sequence.Config{}, log, b, clock, logger)
+// provideSequencer feeds the bus, and gives positions where the store does not give them with the
+// append. A bus of one process is fed in each; a process without the role only follows.
+func provideSequencer(cfg *configs.Config, log eventlog.Log, b bus.Bus, clock clockwork.Clock, logger *slog.Logger) *sequence.Sequencer {
+	config := sequence.Config{EveryProcess: cfg.Bus.Kind != configs.BusNATS}
+	if !cfg.HasRole(configs.RoleSequencer) {
+		return sequence.New(config, struct{ sequence.Log }{log}, b, clock, logger)
+	}
+	return sequence.New(config, log, b, clock, logger)
+}
+
+// feeds tells whether the process has a bus to feed.
+func feeds(cfg *configs.Config) bool {
+	return cfg.HasRole(configs.RoleSequencer) || cfg.Store.IsPostgres() && cfg.Bus.Kind != configs.BusNATS
 }
 
 func provideHub(cfg *configs.Config, log eventlog.Log, clock clockwork.Clock, m *prom.Metrics, logger *slog.Logger) *wshub.Hub {

@@ -8,11 +8,11 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/jonboulle/clockwork"
 
-	"github.com/leat-dev/leat/adapters/sqlite"
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/handler"
 	"github.com/leat-dev/leat/app/publish"
 	"github.com/leat-dev/leat/app/router/middleware"
+	"github.com/leat-dev/leat/app/sqltx"
 	"github.com/leat-dev/leat/handlers/email"
 	"github.com/leat-dev/leat/handlers/notify"
 )
@@ -31,7 +31,7 @@ type Service struct {
 // Kit is what a service builds with.
 type Kit struct {
 	Publisher *publish.Publisher
-	Store     *sqlite.DB
+	Store     sqltx.Store
 	Clock     clockwork.Clock
 	Logger    *slog.Logger
 }

@@ -8,6 +8,7 @@ package wiring
 
 import (
 	"context"
+	"github.com/leat-dev/leat/adapters/postgres"
 	"github.com/leat-dev/leat/adapters/sqlite"
 	"github.com/leat-dev/leat/configs"
 	"log/slog"
@@ -48,14 +49,15 @@ func openSQLiteSQL(ctx context.Context, cfg *configs.Config, s Service, o Overri
 		return nil, nil, err
 	}
 	bus, cleanup2 := provideSQLBus(db, clock, l)
-	sequencer := provideSequencer(db, bus, clock, l)
+	sequencer := provideSequencer(cfg, db, bus, clock, l)
 	inbox, cleanup3, err := provideInbox(cfg, o, clock, l)
 	if err != nil {
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	wiringGate := provideGate()
+	transport := provideNoTransport()
+	wiringGate := provideGate(transport)
 	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
 	if err != nil {
 		cleanup3()
@@ -135,14 +137,372 @@ func openSQLiteGoChannel(ctx context.Context, cfg *configs.Config, s Service, o 
 		return nil, nil, err
 	}
 	bus, cleanup2 := provideGoChannelBus(l)
-	sequencer := provideSequencer(db, bus, clock, l)
+	sequencer := provideSequencer(cfg, db, bus, clock, l)
 	inbox, cleanup3, err := provideInbox(cfg, o, clock, l)
 	if err != nil {
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	wiringGate := provideGate()
+	transport := provideNoTransport()
+	wiringGate := provideGate(transport)
+	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	router, err := provideRouter(cfg, o, sets, bus, db, db, clock, metrics, l)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	sender, cleanup4, err := provideSender(cfg, o, inbox, clock, l)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	worker, err := provideWorker(cfg, emailQueue, sender, templates, publisher, db, clock, metrics, l)
+	if err != nil {
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	app := provideApp(cfg, sets, servers, db, router, sequencer, worker, hub, wiringGate, clock, l)
+	leat := &Leat{
+		App:         app,
+		Publisher:   publisher,
+		Catalogue:   catalogue,
+		Store:       db,
+		DeadLetters: db,
+		Servers:     servers,
+	}
+	return leat, func() {
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+	}, nil
+}
+
+// openSQLiteNATS wires a service on SQLite with NATS JetStream as the bus.
+func openSQLiteNATS(ctx context.Context, cfg *configs.Config, s Service, o Overrides, l *slog.Logger) (*Leat, func(), error) {
+	clock := provideClock(o)
+	db, cleanup, err := openSQLite(ctx, cfg, clock, l)
+	if err != nil {
+		return nil, nil, err
+	}
+	catalogue, err := provideCatalogue(s)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	metrics := provideMetrics(catalogue)
+	publisher := providePublisher(cfg, s, catalogue, db, clock, metrics)
+	parts, err := provideParts(ctx, s, db, publisher, clock, l)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	audit := sqlite.NewAudit(db)
+	emailQueue := sqlite.NewEmailQueue(db)
+	templates, err := provideTemplates(parts)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	hub := provideHub(cfg, db, clock, metrics, l)
+	sets, err := provideSets(parts, catalogue, audit, publisher, emailQueue, templates, hub)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	bus, cleanup2, err := provideNATSBus(ctx, cfg, l)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	sequencer := provideSequencer(cfg, db, bus, clock, l)
+	inbox, cleanup3, err := provideInbox(cfg, o, clock, l)
+	if err != nil {
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	transport := provideNATSTransport(cfg, bus, publisher, l)
+	wiringGate := provideGate(transport)
+	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	router, err := provideRouter(cfg, o, sets, bus, db, db, clock, metrics, l)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	sender, cleanup4, err := provideSender(cfg, o, inbox, clock, l)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	worker, err := provideWorker(cfg, emailQueue, sender, templates, publisher, db, clock, metrics, l)
+	if err != nil {
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	app := provideApp(cfg, sets, servers, db, router, sequencer, worker, hub, wiringGate, clock, l)
+	leat := &Leat{
+		App:         app,
+		Publisher:   publisher,
+		Catalogue:   catalogue,
+		Store:       db,
+		DeadLetters: db,
+		Servers:     servers,
+	}
+	return leat, func() {
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+	}, nil
+}
+
+// openPostgresSQL wires a service on PostgreSQL whose handler sets read the log.
+func openPostgresSQL(ctx context.Context, cfg *configs.Config, s Service, o Overrides, l *slog.Logger) (*Leat, func(), error) {
+	catalogue, err := provideCatalogue(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	clock := provideClock(o)
+	db, cleanup, err := openPostgres(ctx, cfg, catalogue, clock, l)
+	if err != nil {
+		return nil, nil, err
+	}
+	metrics := provideMetrics(catalogue)
+	publisher := providePublisher(cfg, s, catalogue, db, clock, metrics)
+	parts, err := provideParts(ctx, s, db, publisher, clock, l)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	audit := postgres.NewAudit(db)
+	emailQueue := postgres.NewEmailQueue(db)
+	templates, err := provideTemplates(parts)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	hub := provideHub(cfg, db, clock, metrics, l)
+	sets, err := provideSets(parts, catalogue, audit, publisher, emailQueue, templates, hub)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	bus, cleanup2 := provideSQLBus(db, clock, l)
+	sequencer := provideSequencer(cfg, db, bus, clock, l)
+	inbox, cleanup3, err := provideInbox(cfg, o, clock, l)
+	if err != nil {
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	transport := provideNoTransport()
+	wiringGate := provideGate(transport)
+	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	router, err := provideRouter(cfg, o, sets, bus, db, db, clock, metrics, l)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	sender, cleanup4, err := provideSender(cfg, o, inbox, clock, l)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	worker, err := provideWorker(cfg, emailQueue, sender, templates, publisher, db, clock, metrics, l)
+	if err != nil {
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	app := provideApp(cfg, sets, servers, db, router, sequencer, worker, hub, wiringGate, clock, l)
+	leat := &Leat{
+		App:         app,
+		Publisher:   publisher,
+		Catalogue:   catalogue,
+		Store:       db,
+		DeadLetters: db,
+		Servers:     servers,
+	}
+	return leat, func() {
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+	}, nil
+}
+
+// openPostgresGoChannel wires a service on PostgreSQL with GoChannel as the bus.
+func openPostgresGoChannel(ctx context.Context, cfg *configs.Config, s Service, o Overrides, l *slog.Logger) (*Leat, func(), error) {
+	catalogue, err := provideCatalogue(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	clock := provideClock(o)
+	db, cleanup, err := openPostgres(ctx, cfg, catalogue, clock, l)
+	if err != nil {
+		return nil, nil, err
+	}
+	metrics := provideMetrics(catalogue)
+	publisher := providePublisher(cfg, s, catalogue, db, clock, metrics)
+	parts, err := provideParts(ctx, s, db, publisher, clock, l)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	audit := postgres.NewAudit(db)
+	emailQueue := postgres.NewEmailQueue(db)
+	templates, err := provideTemplates(parts)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	hub := provideHub(cfg, db, clock, metrics, l)
+	sets, err := provideSets(parts, catalogue, audit, publisher, emailQueue, templates, hub)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	bus, cleanup2 := provideGoChannelBus(l)
+	sequencer := provideSequencer(cfg, db, bus, clock, l)
+	inbox, cleanup3, err := provideInbox(cfg, o, clock, l)
+	if err != nil {
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	transport := provideNoTransport()
+	wiringGate := provideGate(transport)
+	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	router, err := provideRouter(cfg, o, sets, bus, db, db, clock, metrics, l)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	sender, cleanup4, err := provideSender(cfg, o, inbox, clock, l)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	worker, err := provideWorker(cfg, emailQueue, sender, templates, publisher, db, clock, metrics, l)
+	if err != nil {
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	app := provideApp(cfg, sets, servers, db, router, sequencer, worker, hub, wiringGate, clock, l)
+	leat := &Leat{
+		App:         app,
+		Publisher:   publisher,
+		Catalogue:   catalogue,
+		Store:       db,
+		DeadLetters: db,
+		Servers:     servers,
+	}
+	return leat, func() {
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+	}, nil
+}
+
+// openPostgresNATS wires a service on PostgreSQL with NATS JetStream as the bus.
+func openPostgresNATS(ctx context.Context, cfg *configs.Config, s Service, o Overrides, l *slog.Logger) (*Leat, func(), error) {
+	catalogue, err := provideCatalogue(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	clock := provideClock(o)
+	db, cleanup, err := openPostgres(ctx, cfg, catalogue, clock, l)
+	if err != nil {
+		return nil, nil, err
+	}
+	metrics := provideMetrics(catalogue)
+	publisher := providePublisher(cfg, s, catalogue, db, clock, metrics)
+	parts, err := provideParts(ctx, s, db, publisher, clock, l)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	audit := postgres.NewAudit(db)
+	emailQueue := postgres.NewEmailQueue(db)
+	templates, err := provideTemplates(parts)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	hub := provideHub(cfg, db, clock, metrics, l)
+	sets, err := provideSets(parts, catalogue, audit, publisher, emailQueue, templates, hub)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	bus, cleanup2, err := provideNATSBus(ctx, cfg, l)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	sequencer := provideSequencer(cfg, db, bus, clock, l)
+	inbox, cleanup3, err := provideInbox(cfg, o, clock, l)
+	if err != nil {
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	transport := provideNATSTransport(cfg, bus, publisher, l)
+	wiringGate := provideGate(transport)
 	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
 	if err != nil {
 		cleanup3()

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/leat-dev/leat/adapters/sqlite"
+	"github.com/leat-dev/leat/app/sqltx"
 	"github.com/leat-dev/leat/domain"
 	"github.com/leat-dev/leat/domain/builds"
 )
@@ -18,7 +18,7 @@ type Builds struct {
 }
 
 // NewBuilds returns the repository.
-func NewBuilds(db *sqlite.DB, p Publisher) *Builds {
+func NewBuilds(db sqltx.Store, p Publisher) *Builds {
 	return &Builds{store: store{db: db, publisher: p}, table: db.Table("reference_builds")}
 }
 
@@ -33,14 +33,14 @@ func (r *Builds) Save(ctx context.Context, b *builds.Build) error {
 			"INSERT INTO " + r.table + " (" + buildColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO NOTHING",
 			[]any{
 				s.Tenant, s.ID, s.ProjectID, s.Image, s.State, s.Percent, s.Stage, s.Reason,
-				stamp(s.QueuedAt), stamp(s.StartedAt), stamp(s.FinishedAt),
+				sqltx.Micros(s.QueuedAt), sqltx.Micros(s.StartedAt), sqltx.Micros(s.FinishedAt),
 			},
 		},
 		update: statement{
 			"UPDATE " + r.table + " SET state = ?, percent = ?, stage = ?, reason = ?, started_at = ?, finished_at = ?, version = version + 1" +
 				" WHERE tenant = ? AND id = ? AND version = ?",
 			[]any{
-				s.State, s.Percent, s.Stage, s.Reason, stamp(s.StartedAt), stamp(s.FinishedAt), s.Tenant, s.ID, s.Version,
+				s.State, s.Percent, s.Stage, s.Reason, sqltx.Micros(s.StartedAt), sqltx.Micros(s.FinishedAt), s.Tenant, s.ID, s.Version,
 			},
 		},
 		taken: domain.Errorf(domain.Conflict, "BUILD_EXISTS", "there is a build %s already", s.ID),
@@ -74,13 +74,13 @@ func (r *Builds) List(ctx context.Context, tenant string, q builds.Query) ([]*bu
 	return found, nil
 }
 
-func readBuild(row scanner) (*builds.Build, error) {
+func readBuild(row sqltx.Row) (*builds.Build, error) {
 	var s builds.Snapshot
 	var queued, started, finished int64
 	if err := row.Scan(&s.Tenant, &s.ID, &s.ProjectID, &s.Image, &s.State, &s.Percent, &s.Stage, &s.Reason,
 		&queued, &started, &finished, &s.Version); err != nil {
 		return nil, err
 	}
-	s.QueuedAt, s.StartedAt, s.FinishedAt = fromStamp(queued), fromStamp(started), fromStamp(finished)
+	s.QueuedAt, s.StartedAt, s.FinishedAt = sqltx.FromMicros(queued), sqltx.FromMicros(started), sqltx.FromMicros(finished)
 	return builds.Restore(s), nil
 }

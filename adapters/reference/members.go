@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/leat-dev/leat/adapters/sqlite"
+	"github.com/leat-dev/leat/app/sqltx"
 	"github.com/leat-dev/leat/domain"
 	"github.com/leat-dev/leat/domain/members"
 )
@@ -18,7 +18,7 @@ type Members struct {
 }
 
 // NewMembers returns the repository.
-func NewMembers(db *sqlite.DB, p Publisher) *Members {
+func NewMembers(db sqltx.Store, p Publisher) *Members {
 	return &Members{store: store{db: db, publisher: p}, table: db.Table("reference_members")}
 }
 
@@ -31,7 +31,7 @@ func (r *Members) Save(ctx context.Context, m *members.Member) error {
 		tenant: s.Tenant, id: s.ID,
 		insert: statement{
 			"INSERT INTO " + r.table + " (" + memberColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO NOTHING",
-			[]any{s.Tenant, s.ID, s.ProjectID, s.Email, s.Name, s.Role, stamp(s.InvitedAt)},
+			[]any{s.Tenant, s.ID, s.ProjectID, s.Email, s.Name, s.Role, sqltx.Micros(s.InvitedAt)},
 		},
 		update: statement{
 			"UPDATE " + r.table + " SET project_id = ?, name = ?, role = ?, version = version + 1" +
@@ -63,12 +63,12 @@ func (r *Members) List(ctx context.Context, tenant string, q members.Query) ([]*
 	return found, nil
 }
 
-func readMember(row scanner) (*members.Member, error) {
+func readMember(row sqltx.Row) (*members.Member, error) {
 	var s members.Snapshot
 	var invited int64
 	if err := row.Scan(&s.Tenant, &s.ID, &s.ProjectID, &s.Email, &s.Name, &s.Role, &invited, &s.Version); err != nil {
 		return nil, err
 	}
-	s.InvitedAt = fromStamp(invited)
+	s.InvitedAt = sqltx.FromMicros(invited)
 	return members.Restore(s), nil
 }

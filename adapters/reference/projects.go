@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/leat-dev/leat/adapters/sqlite"
+	"github.com/leat-dev/leat/app/sqltx"
 	"github.com/leat-dev/leat/domain"
 	"github.com/leat-dev/leat/domain/projects"
 )
@@ -19,7 +19,7 @@ type Projects struct {
 }
 
 // NewProjects returns the repository.
-func NewProjects(db *sqlite.DB, p Publisher) *Projects {
+func NewProjects(db sqltx.Store, p Publisher) *Projects {
 	return &Projects{store: store{db: db, publisher: p}, table: db.Table("reference_projects")}
 }
 
@@ -36,12 +36,12 @@ func (r *Projects) Save(ctx context.Context, p *projects.Project) error {
 		tenant: s.Tenant, id: s.ID,
 		insert: statement{
 			"INSERT INTO " + r.table + " (" + projectColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO NOTHING",
-			[]any{s.Tenant, s.ID, s.Name, s.Description, s.Assignee, string(watchers), s.Archived, stamp(s.CreatedAt)},
+			[]any{s.Tenant, s.ID, s.Name, s.Description, s.Assignee, string(watchers), truth(s.Archived), sqltx.Micros(s.CreatedAt)},
 		},
 		update: statement{
 			"UPDATE " + r.table + " SET name = ?, description = ?, assignee = ?, watchers = ?, archived = ?, version = version + 1" +
 				" WHERE tenant = ? AND id = ? AND version = ?",
-			[]any{s.Name, s.Description, s.Assignee, string(watchers), s.Archived, s.Tenant, s.ID, s.Version},
+			[]any{s.Name, s.Description, s.Assignee, string(watchers), truth(s.Archived), s.Tenant, s.ID, s.Version},
 		},
 		taken: domain.Errorf(domain.Conflict, "PROJECT_EXISTS", "there is a project %s already", s.ID),
 	})
@@ -79,16 +79,24 @@ func (s statement) before(id string, limit int) statement {
 	return statement{s.query + " ORDER BY id DESC LIMIT ?", append(s.args, limit)}
 }
 
-func readProject(row scanner) (*projects.Project, error) {
+func readProject(row sqltx.Row) (*projects.Project, error) {
 	var s projects.Snapshot
 	var watchers string
-	var created int64
-	if err := row.Scan(&s.Tenant, &s.ID, &s.Name, &s.Description, &s.Assignee, &watchers, &s.Archived, &created, &s.Version); err != nil {
+	var archived, created int64
+	if err := row.Scan(&s.Tenant, &s.ID, &s.Name, &s.Description, &s.Assignee, &watchers, &archived, &created, &s.Version); err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal([]byte(watchers), &s.Watchers); err != nil {
 		return nil, fmt.Errorf("read the watchers: %w", err)
 	}
-	s.CreatedAt = fromStamp(created)
+	s.Archived, s.CreatedAt = archived != 0, sqltx.FromMicros(created)
 	return projects.Restore(s), nil
+}
+
+// truth is a bool as it is stored.
+func truth(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }

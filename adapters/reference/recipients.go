@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/leat-dev/leat/adapters/sqlite"
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/handler"
+	"github.com/leat-dev/leat/app/sqltx"
 	"github.com/leat-dev/leat/domain"
 	"github.com/leat-dev/leat/domain/members"
 	"github.com/leat-dev/leat/domain/tenants"
@@ -32,7 +32,7 @@ type Recipients struct {
 }
 
 // NewRecipients returns Recipients that read the store.
-func NewRecipients(db *sqlite.DB) *Recipients {
+func NewRecipients(db sqltx.Store) *Recipients {
 	// The repositories only read here, so that they need no publisher.
 	return &Recipients{tenants: NewTenants(db, nil), projects: NewProjects(db, nil)}
 }

@@ -44,8 +44,9 @@ func query[I, O any](api huma.API, op huma.Operation, do func(ctx context.Contex
 }
 
 // command adds an operation that changes something. All of it, from the first read to the last
-// write, is one transaction, so that commands see what those before them did, and none is refused
-// because of another one at the same time.
+// write, is one transaction. On SQLite those run one after the other, so that none is refused because
+// of another one at the same time; on a server they run side by side, and of two that change the
+// same item one is told CONCURRENT_UPDATE.
 func command[I, O any](s *Service, api huma.API, op huma.Operation, do func(ctx context.Context, tenant string, in *I) (O, error)) {
 	query(api, op, func(ctx context.Context, tenant string, in *I) (out O, err error) {
 		err = s.db.InTx(ctx, func(ctx context.Context) error {

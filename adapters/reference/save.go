@@ -5,16 +5,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
-	"github.com/leat-dev/leat/adapters/sqlite"
 	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/sqltx"
 	"github.com/leat-dev/leat/domain"
 )
 
 // store is what the repositories share: state and events go into one transaction.
 type store struct {
-	db        *sqlite.DB
+	db        sqltx.Store
 	publisher Publisher
 }
 
@@ -53,13 +52,12 @@ func (s *store) save(ctx context.Context, a aggregate, i item) error {
 		if version == 0 {
 			write, refused = i.insert, i.taken
 		}
-		result, err := s.db.Querier(ctx).ExecContext(ctx, write.query, write.args...)
-		if err != nil {
+		// Whoever else writes this row waits here until the transaction has ended: the events of an
+		// item are appended in the order in which its states were written.
+		switch affected, err := s.db.SQL(ctx).Exec(ctx, write.query, write.args...); {
+		case err != nil:
 			return fmt.Errorf("write %s: %w", i.id, err)
-		}
-		if n, err := result.RowsAffected(); err != nil {
-			return fmt.Errorf("write %s: %w", i.id, err)
-		} else if n == 0 {
+		case affected == 0:
 			return refused
 		}
 		drafts := make([]event.Draft, len(pending))
@@ -78,12 +76,9 @@ func (s *store) save(ctx context.Context, a aggregate, i item) error {
 	return nil
 }
 
-// scanner is a *sql.Row or *sql.Rows.
-type scanner interface{ Scan(dest ...any) error }
-
 // one reads the row that a query finds; missing is the error when there is none.
-func one[T any](ctx context.Context, db *sqlite.DB, s statement, read func(scanner) (T, error), missing error) (T, error) {
-	found, err := read(db.Querier(ctx).QueryRowContext(ctx, s.query, s.args...))
+func one[T any](ctx context.Context, db sqltx.Store, s statement, read func(sqltx.Row) (T, error), missing error) (T, error) {
+	found, err := read(db.SQL(ctx).QueryRow(ctx, s.query, s.args...))
 	if errors.Is(err, sql.ErrNoRows) {
 		return found, missing
 	}
@@ -91,8 +86,8 @@ func one[T any](ctx context.Context, db *sqlite.DB, s statement, read func(scann
 }
 
 // all reads the rows that a query finds.
-func all[T any](ctx context.Context, db *sqlite.DB, s statement, read func(scanner) (T, error)) ([]T, error) {
-	rows, err := db.Querier(ctx).QueryContext(ctx, s.query, s.args...)
+func all[T any](ctx context.Context, db sqltx.Store, s statement, read func(sqltx.Row) (T, error)) ([]T, error) {
+	rows, err := db.SQL(ctx).Query(ctx, s.query, s.args...)
 	if err != nil {
 		return nil, err
 	}
@@ -106,20 +101,4 @@ func all[T any](ctx context.Context, db *sqlite.DB, s statement, read func(scann
 		found = append(found, v)
 	}
 	return found, rows.Err()
-}
-
-// stamp is a time as it is stored; 0 is no time.
-func stamp(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
-}
-
-// fromStamp is the inverse of stamp.
-func fromStamp(micros int64) time.Time {
-	if micros == 0 {
-		return time.Time{}
-	}
-	return time.UnixMicro(micros).UTC()
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jonboulle/clockwork"
 
-	"github.com/leat-dev/leat/adapters/sqlite"
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/sqltx"
 	"github.com/leat-dev/leat/domain/builds"
 	"github.com/leat-dev/leat/domain/members"
 	"github.com/leat-dev/leat/domain/projects"
@@ -31,7 +31,7 @@ type Service struct {
 	// Recipients says who is to be told about the domain's events.
 	Recipients *Recipients
 
-	db       *sqlite.DB
+	db       sqltx.Store
 	tenants  *tenants.Service
 	projects *projects.Service
 	builds   *builds.Service
@@ -39,7 +39,7 @@ type Service struct {
 }
 
 // New returns the service. Migrate must have run before its first use.
-func New(db *sqlite.DB, p Publisher, clock clockwork.Clock) *Service {
+func New(db sqltx.Store, p Publisher, clock clockwork.Clock) *Service {
 	// What is stored has microseconds; a fresh aggregate must show the same.
 	now := func() time.Time { return clock.Now().UTC().Truncate(time.Microsecond) }
 	projectsRepo := NewProjects(db, p)

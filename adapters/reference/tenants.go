@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/leat-dev/leat/adapters/sqlite"
+	"github.com/leat-dev/leat/app/sqltx"
 	"github.com/leat-dev/leat/domain"
 	"github.com/leat-dev/leat/domain/tenants"
 )
@@ -18,7 +18,7 @@ type Tenants struct {
 }
 
 // NewTenants returns the repository.
-func NewTenants(db *sqlite.DB, p Publisher) *Tenants {
+func NewTenants(db sqltx.Store, p Publisher) *Tenants {
 	return &Tenants{store: store{db: db, publisher: p}, table: db.Table("reference_tenants")}
 }
 
@@ -31,7 +31,7 @@ func (r *Tenants) Save(ctx context.Context, t *tenants.Tenant) error {
 		tenant: s.ID, id: s.ID,
 		insert: statement{
 			"INSERT INTO " + r.table + " (" + tenantColumns + ") VALUES (?, ?, ?, ?, ?, 1) ON CONFLICT DO NOTHING",
-			[]any{s.ID, s.Operator, s.Name, s.Email, stamp(s.CreatedAt)},
+			[]any{s.ID, s.Operator, s.Name, s.Email, sqltx.Micros(s.CreatedAt)},
 		},
 		update: statement{
 			"UPDATE " + r.table + " SET name = ?, email = ?, version = version + 1 WHERE id = ? AND version = ?",
@@ -64,13 +64,13 @@ func (r *Tenants) List(ctx context.Context, viewer string, q tenants.Query) ([]*
 	return found, nil
 }
 
-func readTenant(row scanner) (*tenants.Tenant, error) {
+func readTenant(row sqltx.Row) (*tenants.Tenant, error) {
 	var s tenants.Snapshot
 	var created int64
 	if err := row.Scan(&s.ID, &s.Operator, &s.Name, &s.Email, &created, &s.Version); err != nil {
 		return nil, err
 	}
-	s.CreatedAt = fromStamp(created)
+	s.CreatedAt = sqltx.FromMicros(created)
 	return tenants.Restore(s), nil
 }
 

@@ -109,7 +109,7 @@ func (a *Audit) page(ctx context.Context, where string, args []any, before int64
 		args = append(args[:len(args):len(args)], before)
 	}
 	query := a.query + where + " ORDER BY position DESC LIMIT " + strconv.Itoa(limit)
-	rows, err := a.db.Querier(ctx).QueryContext(ctx, query, args...)
+	rows, err := a.db.querier(ctx).QueryContext(ctx, query, args...)
 	if err != nil {
 		return 0, 0, err
 	}

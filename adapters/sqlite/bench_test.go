@@ -82,7 +82,7 @@ func BenchmarkSettle(b *testing.B) {
 	effect := func(db *sqlite.DB) func(ctx context.Context) error {
 		table := db.Table("bench")
 		return func(ctx context.Context) error {
-			_, err := db.Querier(ctx).ExecContext(ctx, "UPDATE "+table+" SET n = n + 1 WHERE one = 1")
+			_, err := db.SQL(ctx).Exec(ctx, "UPDATE "+table+" SET n = n + 1 WHERE one = 1")
 			return err
 		}
 	}
@@ -91,7 +91,7 @@ func BenchmarkSettle(b *testing.B) {
 			db, ctx := openBench(b), context.Background()
 			require.NoError(b, db.Register(ctx, settle.Registration{Set: "bench", Types: []string{"build.started"}}))
 			require.NoError(b, db.InTx(ctx, func(ctx context.Context) error {
-				_, err := db.Querier(ctx).ExecContext(ctx, "CREATE TABLE "+db.Table("bench")+" (one INTEGER PRIMARY KEY, n INTEGER); INSERT INTO "+db.Table("bench")+" VALUES (1, 0)")
+				_, err := db.SQL(ctx).Exec(ctx, "CREATE TABLE "+db.Table("bench")+" (one INTEGER PRIMARY KEY, n INTEGER); INSERT INTO "+db.Table("bench")+" VALUES (1, 0)")
 				return err
 			}))
 			var works [32]settle.Work

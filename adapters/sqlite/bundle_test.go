@@ -27,7 +27,12 @@ func open(t testing.TB, clock clockwork.Clock) *sqlite.DB {
 
 func openAt(t testing.TB, path string, clock clockwork.Clock) *sqlite.DB {
 	t.Helper()
-	db, err := sqlite.Open(context.Background(), sqlite.Config{Path: path}, clock, quiet())
+	return openWith(t, sqlite.Config{Path: path}, clock)
+}
+
+func openWith(t testing.TB, cfg sqlite.Config, clock clockwork.Clock) *sqlite.DB {
+	t.Helper()
+	db, err := sqlite.Open(context.Background(), cfg, clock, quiet())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return db

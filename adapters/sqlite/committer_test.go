@@ -91,10 +91,10 @@ func TestContextEndsInTheMiddle(t *testing.T) {
 				if i%3 == 0 {
 					cancel()
 				}
-				_, err := db.Querier(ctx).ExecContext(ctx, "UPDATE leat_log_state SET pruned_through = pruned_through")
+				_, err := db.SQL(ctx).Exec(ctx, "UPDATE leat_log_state SET pruned_through = pruned_through")
 				if i%3 == 0 {
 					var n int
-					return errors.Join(err, db.Querier(ctx).QueryRowContext(ctx, "SELECT 1").Scan(&n))
+					return errors.Join(err, db.SQL(ctx).QueryRow(ctx, "SELECT 1").Scan(&n))
 				}
 				return err
 			})
@@ -137,7 +137,7 @@ func TestLostTransaction(t *testing.T) {
 						go func() {
 							defer wg.Done()
 							culprit = db.InTx(context.Background(), func(ctx context.Context) error {
-								_, err := db.Querier(ctx).ExecContext(ctx, statement)
+								_, err := db.SQL(ctx).Exec(ctx, statement)
 								if !swallowed {
 									return err
 								}
@@ -191,7 +191,7 @@ func TestLostBatch(t *testing.T) {
 			return err
 		}
 		err := db.InTx(ctx, func(ctx context.Context) error {
-			_, err := db.Querier(ctx).ExecContext(ctx, "INSERT OR ROLLBACK INTO leat_log_state (one, pruned_through) VALUES (1, 1)")
+			_, err := db.SQL(ctx).Exec(ctx, "INSERT OR ROLLBACK INTO leat_log_state (one, pruned_through) VALUES (1, 1)")
 			return err
 		})
 		if err == nil {
@@ -243,20 +243,20 @@ func TestTransactionOutlivesItself(t *testing.T) {
 	}))
 	require.ErrorContains(t, add(kept, db, "a"), "has ended")
 	require.ErrorContains(t, db.InTx(kept, func(context.Context) error { return nil }), "has ended")
-	_, err := db.Querier(kept).ExecContext(kept, "SELECT 1")
+	_, err := db.SQL(kept).Exec(kept, "SELECT 1")
 	require.ErrorContains(t, err, "has ended")
 	var n int
-	require.ErrorContains(t, db.Querier(kept).QueryRowContext(kept, "SELECT 1").Scan(&n), "has ended")
+	require.ErrorContains(t, db.SQL(kept).QueryRow(kept, "SELECT 1").Scan(&n), "has ended")
 	require.Empty(t, logged(t, db))
 }
 
 func TestReadsOutsideTransactionsCannotWrite(t *testing.T) {
 	t.Parallel()
 	db, ctx := open(t, clockwork.NewRealClock()), context.Background()
-	_, err := db.Querier(ctx).ExecContext(ctx, "DELETE FROM leat_log")
+	_, err := db.SQL(ctx).Exec(ctx, "DELETE FROM leat_log")
 	require.ErrorContains(t, err, "InTx")
 	var n int
-	err = db.Querier(ctx).QueryRowContext(ctx, "INSERT INTO leat_log_state VALUES (1, 1) RETURNING 1").Scan(&n)
+	err = db.SQL(ctx).QueryRow(ctx, "INSERT INTO leat_log_state VALUES (1, 1) RETURNING 1").Scan(&n)
 	require.ErrorContains(t, err, "readonly")
 }
 

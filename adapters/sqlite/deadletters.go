@@ -41,7 +41,7 @@ func (db *DB) DeadLetters(ctx context.Context, f deadletter.Filter) (letters []d
 	w.types(f.Types)
 	limit := pageSize(f.Limit)
 	var last int64
-	err = each(ctx, db.Querier(ctx), "SELECT "+letterColumns+" FROM "+db.Table("dead_letters")+w.String()+" ORDER BY seq DESC", w.args,
+	err = each(ctx, db.querier(ctx), "SELECT "+letterColumns+" FROM "+db.Table("dead_letters")+w.String()+" ORDER BY seq DESC", w.args,
 		func(scan func(...any) error) error {
 			seq, l, err := scanLetter(scan)
 			if err != nil {
@@ -101,7 +101,7 @@ func (db *DB) DeadLetter(ctx context.Context, tenant, id string) (deadletter.Let
 	}
 	var letter deadletter.Letter
 	found := false
-	err = each(ctx, db.Querier(ctx), "SELECT "+letterColumns+" FROM "+db.Table("dead_letters")+" WHERE position = ? AND set_name = ? AND tenant = ?",
+	err = each(ctx, db.querier(ctx), "SELECT "+letterColumns+" FROM "+db.Table("dead_letters")+" WHERE position = ? AND set_name = ? AND tenant = ?",
 		[]any{position, set, tenant}, func(scan func(...any) error) (err error) {
 			_, letter, err = scanLetter(scan)
 			found = true
@@ -193,7 +193,7 @@ func (db *DB) decide(ctx context.Context, tenant, id string, fn func(t *tx, l le
 // CountDeadLetters implements deadletter.Store.
 func (db *DB) CountDeadLetters(ctx context.Context) (map[string]int, error) {
 	counts := map[string]int{}
-	err := each(ctx, db.Querier(ctx), db.q.countLetters, nil, func(scan func(...any) error) error {
+	err := each(ctx, db.querier(ctx), db.q.countLetters, nil, func(scan func(...any) error) error {
 		var set string
 		var n int
 		err := scan(&set, &n)

@@ -22,7 +22,7 @@ func (db *DB) Deliveries(ctx context.Context, tenant, eventID string) ([]settle.
 		return nil, err
 	}
 	deliveries := []settle.Delivery{}
-	err = each(ctx, db.Querier(ctx), db.q.deliveries, []any{e.Position, e.Slot}, func(scan func(...any) error) error {
+	err = each(ctx, db.querier(ctx), db.q.deliveries, []any{e.Position, e.Slot}, func(scan func(...any) error) error {
 		var (
 			d             settle.Delivery
 			types         []byte
@@ -85,7 +85,7 @@ var deliveryOf = map[settle.ParkState]string{
 // Backlog implements settle.Backlogs. It reads the log beyond the cursor that is furthest behind.
 func (db *DB) Backlog(ctx context.Context) (map[string]int, error) {
 	backlog := map[string]int{}
-	err := each(ctx, db.Querier(ctx), db.q.backlog, nil, func(scan func(...any) error) error {
+	err := each(ctx, db.querier(ctx), db.q.backlog, nil, func(scan func(...any) error) error {
 		var set string
 		var n int
 		err := scan(&set, &n)

@@ -84,7 +84,7 @@ func (q *EmailQueue) Enqueue(ctx context.Context, mails ...notify.Mail) error {
 				data = string(m.Data)
 			}
 			r := m.Requested
-			result, err := q.db.Querier(ctx).ExecContext(ctx, q.enqueue, id.String(), r.Tenant, r.Source, r.ID, r.Subject, micros(r.Time),
+			result, err := q.db.querier(ctx).ExecContext(ctx, q.enqueue, id.String(), r.Tenant, r.Source, r.ID, r.Subject, micros(r.Time),
 				r.PartitionKey, r.CorrelationID, r.CausationID, r.Depth, r.Actor, r.TraceParent, m.To.Address,
 				strings.ToLower(m.To.Address), m.To.Name, m.To.Role, m.Template, data, now, now)
 			if err != nil {
@@ -112,7 +112,7 @@ func (q *EmailQueue) Claim(ctx context.Context, owner string, limit int, lease t
 	if q.claimed.Load() {
 		// Most looks find nothing: they need not wait for the writer.
 		var some bool
-		if err := q.db.Querier(ctx).QueryRowContext(ctx, q.claimable, q.db.now()).Scan(&some); err != nil || !some {
+		if err := q.db.querier(ctx).QueryRowContext(ctx, q.claimable, q.db.now()).Scan(&some); err != nil || !some {
 			return nil, doing("look for mails", err)
 		}
 	}
@@ -120,7 +120,7 @@ func (q *EmailQueue) Claim(ctx context.Context, owner string, limit int, lease t
 	err := q.db.InTx(ctx, func(ctx context.Context) error {
 		now := q.db.now()
 		if !q.claimed.Swap(true) { // transactions run one after the other: no lease of ours is there yet
-			if _, err := q.db.Querier(ctx).ExecContext(ctx, q.orphans, now); err != nil {
+			if _, err := q.db.querier(ctx).ExecContext(ctx, q.orphans, now); err != nil {
 				return err
 			}
 		}
@@ -135,7 +135,7 @@ func (q *EmailQueue) Claim(ctx context.Context, owner string, limit int, lease t
 }
 
 func (q *EmailQueue) take(ctx context.Context, owner string, until, now int64, limit int) ([]email.Claimed, error) {
-	rows, err := q.db.Querier(ctx).QueryContext(ctx, q.claim, owner, until, now, limit)
+	rows, err := q.db.querier(ctx).QueryContext(ctx, q.claim, owner, until, now, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +201,7 @@ func (q *EmailQueue) Release(ctx context.Context, c email.Claimed) error {
 // change runs a statement on the one row of a claim; ErrLost when there is none.
 func (q *EmailQueue) change(ctx context.Context, what string, claimable bool, statement string, args ...any) error {
 	return doing(what, q.db.InTx(ctx, func(ctx context.Context) error {
-		result, err := q.db.Querier(ctx).ExecContext(ctx, statement, args...)
+		result, err := q.db.querier(ctx).ExecContext(ctx, statement, args...)
 		if err != nil {
 			return err
 		}
@@ -262,7 +262,7 @@ func (q *EmailQueue) Emails(ctx context.Context, query email.Query) ([]email.Ema
 }
 
 func (q *EmailQueue) page(ctx context.Context, statement string, args []any) (emails []email.Email, seqs []int64, err error) {
-	rows, err := q.db.Querier(ctx).QueryContext(ctx, statement, args...)
+	rows, err := q.db.querier(ctx).QueryContext(ctx, statement, args...)
 	if err != nil {
 		return nil, nil, err
 	}

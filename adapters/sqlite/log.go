@@ -81,7 +81,7 @@ func receipt(tenant, source, id string) string {
 
 // Read implements eventlog.Reader.
 func (db *DB) Read(ctx context.Context, after int64, slots eventlog.SlotSet, limit int) ([]event.Envelope, int64, error) {
-	q := db.Querier(ctx)
+	q := db.querier(ctx)
 	// The head comes first: what is appended afterwards lies beyond what this answer speaks of.
 	head, err := db.headOf(ctx, q)
 	if err != nil {
@@ -111,7 +111,7 @@ func (db *DB) Read(ctx context.Context, after int64, slots eventlog.SlotSet, lim
 
 // headOf returns the last position that was given, as q sees it. Outside a transaction it is known without
 // asking, since nobody else writes the file.
-func (db *DB) headOf(ctx context.Context, q Querier) (int64, error) {
+func (db *DB) headOf(ctx context.Context, q querier) (int64, error) {
 	if _, outside := q.(reading); outside {
 		return db.head.Load(), nil
 	}
@@ -129,7 +129,7 @@ func (db *DB) At(ctx context.Context, positions ...int64) ([]event.Envelope, err
 	if err != nil {
 		return nil, err
 	}
-	rows, err := db.Querier(ctx).QueryContext(ctx, db.q.at, string(list))
+	rows, err := db.querier(ctx).QueryContext(ctx, db.q.at, string(list))
 	if err != nil {
 		return nil, doing("read events of the log", err)
 	}
@@ -141,7 +141,7 @@ func (db *DB) At(ctx context.Context, positions ...int64) ([]event.Envelope, err
 // still has parked or as an undecided dead letter. When pruning has emptied the log, last is the
 // last position that was given and first the one after it.
 func (db *DB) Bounds(ctx context.Context) (first, last int64, err error) {
-	q := db.Querier(ctx)
+	q := db.querier(ctx)
 	if err := one(ctx, q, db.q.first, &first); err != nil {
 		return 0, 0, doing("read the bounds of the log", err)
 	}

@@ -134,7 +134,7 @@ func (db *DB) start(ctx context.Context) (err error) {
 		return err
 	}
 	var head int64
-	if err := one(ctx, db.Querier(ctx), db.q.head, &head); err != nil {
+	if err := one(ctx, db.querier(ctx), db.q.head, &head); err != nil {
 		return unavailable(db.path, err)
 	}
 	db.head.Store(head)

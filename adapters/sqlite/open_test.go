@@ -166,7 +166,7 @@ func TestTablePrefix(t *testing.T) {
 	_, err = db.Append(ctx, []event.Envelope{envelope("a")})
 	require.NoError(t, err)
 	var ours, others int
-	require.NoError(t, db.Querier(ctx).QueryRowContext(ctx,
+	require.NoError(t, db.SQL(ctx).QueryRow(ctx,
 		`SELECT count(*) FILTER (WHERE name LIKE 'ev\_%' ESCAPE '\'), count(*) FILTER (WHERE name NOT LIKE 'ev\_%' ESCAPE '\') FROM sqlite_master
 		WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\'`).Scan(&ours, &others))
 	require.Positive(t, ours)
@@ -202,7 +202,7 @@ func TestMigrateService(t *testing.T) {
 	require.NoError(t, <-stopped)
 
 	require.NoError(t, db.InTx(ctx, func(ctx context.Context) error {
-		_, err := db.Querier(ctx).ExecContext(ctx, "INSERT INTO "+db.Table("things")+" VALUES (1)")
+		_, err := db.SQL(ctx).Exec(ctx, "INSERT INTO "+db.Table("things")+" VALUES (1)")
 		return err
 	}))
 	files["00002_more.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nALTER TABLE leat_things ADD COLUMN m INTEGER;\n")}

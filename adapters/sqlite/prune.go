@@ -51,7 +51,7 @@ func (db *DB) Prune(ctx context.Context, before time.Time, limit int) (int, erro
 
 // prunable returns the positions, ascending, of events that may go.
 func (db *DB) prunable(ctx context.Context, before time.Time, limit int) ([]int64, error) {
-	q := db.Querier(ctx)
+	q := db.querier(ctx)
 	var settled [event.Slots]int64
 	for slot := range settled {
 		settled[slot] = math.MaxInt64 // nobody is registered

@@ -45,7 +45,7 @@ func (db *DB) Search(ctx context.Context, q eventlog.Query) ([]event.Envelope, e
 		w.and("recorded < ?", micros(q.To))
 	}
 	w.types(q.Types)
-	rows, err := db.Querier(ctx).QueryContext(ctx,
+	rows, err := db.querier(ctx).QueryContext(ctx,
 		"SELECT "+columns+" FROM "+db.Table("log")+w.String()+" ORDER BY position DESC", w.args...)
 	if err != nil {
 		return nil, doing("search the log", err)
@@ -60,7 +60,7 @@ func (db *DB) Search(ctx context.Context, q eventlog.Query) ([]event.Envelope, e
 
 // Find implements eventlog.Searcher.
 func (db *DB) Find(ctx context.Context, tenant, id string) (event.Envelope, error) {
-	rows, err := db.Querier(ctx).QueryContext(ctx, db.q.find, id, tenant)
+	rows, err := db.querier(ctx).QueryContext(ctx, db.q.find, id, tenant)
 	if err != nil {
 		return event.Envelope{}, doing("find event "+id, err)
 	}

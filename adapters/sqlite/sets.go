@@ -94,7 +94,7 @@ func (db *DB) Statuses(ctx context.Context) (map[string]settle.Status, error) {
 }
 
 func (db *DB) statuses(ctx context.Context) (map[string]*settle.Status, error) {
-	q := db.Querier(ctx)
+	q := db.querier(ctx)
 	all := map[string]*settle.Status{}
 	err := each(ctx, q, db.q.sets, nil, func(scan func(...any) error) error {
 		var s settle.Status
@@ -140,7 +140,7 @@ func (db *DB) statuses(ctx context.Context) (map[string]*settle.Status, error) {
 var errEnough = errors.New("enough")
 
 // each calls fn for every row of a query.
-func each(ctx context.Context, q Querier, query string, args []any, fn func(scan func(...any) error) error) (err error) {
+func each(ctx context.Context, q querier, query string, args []any, fn func(scan func(...any) error) error) (err error) {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
@@ -157,6 +157,6 @@ func each(ctx context.Context, q Querier, query string, args []any, fn func(scan
 }
 
 // one reads the only row of a query.
-func one(ctx context.Context, q Querier, query string, dest ...any) error {
+func one(ctx context.Context, q querier, query string, dest ...any) error {
 	return each(ctx, q, query, nil, func(scan func(...any) error) error { return scan(dest...) })
 }

@@ -105,7 +105,7 @@ func (db *DB) Parked(ctx context.Context, set string, slots []int) ([]settle.Par
 		mask |= 1 << slot
 	}
 	var parked []settle.Parked
-	err := each(ctx, db.Querier(ctx), db.q.parked, []any{set, int64(mask)}, func(scan func(...any) error) error {
+	err := each(ctx, db.querier(ctx), db.q.parked, []any{set, int64(mask)}, func(scan func(...any) error) error {
 		var p settle.Parked
 		var tenant, key string
 		var due int64

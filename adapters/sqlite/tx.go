@@ -11,8 +11,8 @@ import (
 
 var _ eventlog.Transactor = (*DB)(nil)
 
-// Querier runs statements, as *sql.DB and *sql.Tx do.
-type Querier interface {
+// querier runs statements, as *sql.DB and *sql.Tx do.
+type querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
@@ -46,16 +46,18 @@ func (db *DB) submit(ctx context.Context, bare bool, fn func(t *tx) error) error
 		return db.committer.submit(ctx, bare, fn)
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case t.reading.Load():
+		return errOpenRows
 	case bare:
 		return fn(t)
 	}
 	return t.nested(func() error { return fn(t) })
 }
 
-// Querier returns what runs statements in the transaction that ctx carries, else the pool of
+// querier returns what runs statements in the transaction that ctx carries, else the pool of
 // read-only connections. In a transaction, the context given with a statement is looked at before
 // the statement and not while it runs.
-func (db *DB) Querier(ctx context.Context) Querier {
+func (db *DB) querier(ctx context.Context) querier {
 	t, err := db.txOf(ctx)
 	switch {
 	case err != nil:
@@ -102,6 +104,7 @@ type tx struct {
 	touched []string
 	head    int64 // the last position given
 	ended   atomic.Bool
+	reading atomic.Bool // there are open rows of SQL
 }
 
 func (t *tx) touch(topic string) {

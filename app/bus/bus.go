@@ -22,6 +22,17 @@ type Bus interface {
 	Close() error
 }
 
+// LaneSubscriber is what a bus's subscriber is when its transport keeps what each lane has taken,
+// and so must know who works which lane. A group then asks for the lanes that it owns, and does
+// not call Subscribe.
+type LaneSubscriber interface {
+	message.Subscriber
+	// SubscribeLane receives the events of the slots s with s % lanes == lane until ctx ends, which
+	// is when the lane is lost or the process stops. What is not acked by then is left to the
+	// lane's next owner.
+	SubscribeLane(ctx context.Context, lane, lanes int) (<-chan *message.Message, error)
+}
+
 // Subscription says who subscribes.
 type Subscription struct {
 	Set           string

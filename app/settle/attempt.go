@@ -3,6 +3,7 @@ package settle
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/leat-dev/leat/app/deadletter"
@@ -52,12 +53,23 @@ func (a *Attempt) Handled(ctx context.Context, effect func(ctx context.Context) 
 	return a.settle(ctx, Handled, Work{Effect: effect})
 }
 
+// maxReason bounds what is stored of an error's text, in bytes.
+const maxReason = 4 << 10
+
+// storable makes an error's text fit for every store: not too long, valid UTF-8, no zero bytes.
+func storable(reason string) string {
+	if len(reason) > maxReason {
+		reason = reason[:maxReason] + "…"
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(reason, "\uFFFD"), "\x00", "\uFFFD")
+}
+
 // Park stores that the event failed and is tried again at due. counted says whether the attempt
 // is one of those that the set's policy allows.
 func (a *Attempt) Park(ctx context.Context, due time.Time, reason string, counted bool) error {
 	p := Parked{
 		Position: a.Event.Position, Slot: a.Event.Slot, Key: a.Event.Key(),
-		State: Failed, Attempts: a.Number, Due: due, Reason: reason,
+		State: Failed, Attempts: a.Number, Due: due, Reason: storable(reason),
 	}
 	if !counted {
 		p.State, p.Attempts = Held, a.Number-1
@@ -75,7 +87,7 @@ func (a *Attempt) Park(ctx context.Context, due time.Time, reason string, counte
 // Bury puts the event among the dead letters of its set.
 func (a *Attempt) Bury(ctx context.Context, reason string) error {
 	return a.settle(ctx, Dead, Work{Dead: &deadletter.Letter{
-		Set: a.Set, Event: a.Event, Attempts: a.Number, Reason: reason,
+		Set: a.Set, Event: a.Event, Attempts: a.Number, Reason: storable(reason),
 		Failed: a.lane.group.clock.Now().UTC(), State: deadletter.Open,
 	}})
 }

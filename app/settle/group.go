@@ -57,6 +57,7 @@ type Group struct {
 	store  Store
 	log    eventlog.Reader
 	bus    message.Subscriber
+	dealt  bus.LaneSubscriber // bus, where it deals the lanes itself; else nil
 	clock  clockwork.Clock
 	logger *slog.Logger
 
@@ -91,16 +92,25 @@ var _ message.Subscriber = (*Group)(nil)
 // Subscribe begins to work the set's lanes. The channel closes when ctx has ended and every
 // message in hand has been acked or nacked. It may be called once.
 func (g *Group) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	messages, err := g.bus.Subscribe(ctx, topic)
-	if err != nil {
-		return nil, fmt.Errorf("subscribe handler set %s to the bus: %w", g.set.Name(), err)
+	var messages <-chan *message.Message
+	if g.dealt, _ = g.bus.(bus.LaneSubscriber); g.dealt == nil {
+		var err error
+		if messages, err = g.bus.Subscribe(ctx, topic); err != nil {
+			return nil, fmt.Errorf("subscribe handler set %s to the bus: %w", g.set.Name(), err)
+		}
 	}
 	changed := g.store.ParkedChanged() // before reading: what comes later is announced
 	if err := g.readPaused(ctx); err != nil {
 		return nil, err
 	}
-	g.ended.Add(2)
-	go g.feed(ctx, messages)
+	if messages != nil {
+		g.ended.Add(1)
+		go func() {
+			defer g.ended.Done()
+			g.feed(ctx, messages)
+		}()
+	}
+	g.ended.Add(1)
 	go g.keep(ctx, changed)
 	go func() {
 		g.ended.Wait()
@@ -116,7 +126,7 @@ func (g *Group) Close() error { return nil }
 // feed deals the bus's messages to the lanes. It never waits for a lane: one that has its hands
 // full reads from the log what it could not take.
 func (g *Group) feed(ctx context.Context, messages <-chan *message.Message) {
-	defer g.ended.Done()
+	var from, to int64 // everything between them was brought
 	for {
 		select {
 		case <-ctx.Done():
@@ -133,13 +143,18 @@ func (g *Group) feed(ctx context.Context, messages <-chan *message.Message) {
 			}
 			l := g.lanes[entry.Slot%len(g.lanes)]
 			select {
-			case l.inbox <- arrival{entry, m}:
+			case l.inbox <- arrival{entry, m, g.seen.Load()}:
 			default:
 				l.fallBehind()
 				m.Ack()
 			}
-			if entry.Prev <= g.seen.Load() {
-				raise(&g.seen, entry.Position)
+			// Who hears of some lanes only cannot know whether all were told; it looks from time to time.
+			if entry.Prev > to {
+				from = entry.Prev
+			}
+			to = max(to, entry.Position)
+			if g.dealt == nil && from <= g.seen.Load() {
+				raise(&g.seen, to)
 			}
 		}
 	}
@@ -332,6 +347,7 @@ func raise(v *atomic.Int64, n int64) {
 type arrival struct {
 	bus.Entry
 	message *message.Message
+	seen    int64 // the group's before it dealt this one
 }
 
 // slotsOf returns the slots that lane number i of n works.

@@ -91,7 +91,10 @@ func (l *lane) run(parent context.Context, lease Lease) {
 	l.current, l.cancel = lease, cancel
 	l.mu.Unlock()
 	l.lease = lease
+	unsubscribed := l.subscribe(ctx)
 	err := l.work(ctx)
+	cancel()
+	<-unsubscribed
 	l.mu.Lock()
 	l.cancel = nil
 	l.mu.Unlock()
@@ -99,6 +102,29 @@ func (l *lane) run(parent context.Context, lease Lease) {
 		l.group.logger.Warn("stopped working a lane", "lane", l.number, "error", err)
 	}
 	l.letGo(parent.Err() != nil)
+}
+
+// subscribe takes the lane's messages from a bus that deals them by lanes, until ctx ends; the
+// returned channel is closed then. Without the bus the lane goes on with what the log tells.
+func (l *lane) subscribe(ctx context.Context) <-chan struct{} {
+	ended := make(chan struct{})
+	if l.group.dealt == nil {
+		close(ended)
+		return ended
+	}
+	messages, err := l.group.dealt.SubscribeLane(ctx, l.number, l.group.policy.Lanes)
+	if err != nil {
+		if ctx.Err() == nil {
+			l.group.logger.Warn("subscribe a lane to the bus; its events are read from the log", "lane", l.number, "error", err)
+		}
+		close(ended)
+		return ended
+	}
+	go func() {
+		defer close(ended)
+		l.group.feed(ctx, messages)
+	}()
+	return ended
 }
 
 // letGo stores how far the lane is and frees it for the next owner, who begins with what the log
@@ -152,7 +178,7 @@ func (l *lane) work(ctx context.Context) error {
 			if progressed {
 				continue
 			}
-			l.caughtUp()
+			l.idle()
 			if p, ok := l.waiting.next(); ok {
 				due = l.group.clock.NewTimer(max(p.Due.Sub(l.group.clock.Now()), 0))
 			}
@@ -180,7 +206,7 @@ func (l *lane) wait(ctx context.Context, inbox <-chan arrival, due clockwork.Tim
 	case <-l.wake:
 	case <-isDue:
 	case <-flush.Chan():
-		l.caughtUp()
+		l.idle()
 		return l.flush(ctx)
 	case a := <-inbox:
 		return l.arrive(ctx, a)
@@ -241,12 +267,19 @@ func (l *lane) step(ctx context.Context) (bool, error) {
 	return l.tryParked(ctx)
 }
 
-// caughtUp moves the lane's idle slots along when everything that the group has told of is done:
-// what it told of is all that the log held. Without it a slot that gets no events would make every
-// start, and every gap, read the log from where that slot was last heard of.
-func (l *lane) caughtUp() {
+// idle is called when the lane has nothing in hand.
+func (l *lane) idle() {
 	seen := l.group.seen.Load() // before looking whether something waits
-	if l.group.paused.Load() || len(l.inbox) > 0 || l.behind.Load() {
+	if len(l.inbox) == 0 {
+		l.caughtUp(seen)
+	}
+}
+
+// caughtUp moves the lane's idle slots along when it has done everything that it was told of up to
+// the group's seen: that is all that the log held. Without it a slot that gets no events would make every
+// start, and every gap, read the log from where that slot was last heard of.
+func (l *lane) caughtUp(seen int64) {
+	if l.behind.Load() {
 		return
 	}
 	for _, slot := range l.slots {
@@ -361,6 +394,7 @@ func (l *lane) sleep(ctx context.Context, d time.Duration) error {
 
 // arrive takes a message of the bus and acks it.
 func (l *lane) arrive(ctx context.Context, a arrival) error {
+	l.caughtUp(a.seen) // what was dealt before this one is done
 	if err := l.reach(ctx, a.Entry); err != nil {
 		select {
 		case l.inbox <- a: // letGo decides about it
@@ -479,6 +513,10 @@ func (l *lane) deliver(ctx context.Context, a *Attempt) error {
 			l.group.pause.succeeded()
 			if a.Event.Position == l.lease.InHand {
 				l.lease.InHand = 0 // the deaths are counted among its attempts now
+			}
+			if l.careful != 0 && a.outcome == Retried {
+				// While it waits for its next attempt it kills nobody.
+				return l.group.store.NoteInHand(context.WithoutCancel(ctx), l.lease, 0, 0)
 			}
 			return nil
 		case a.fenced:

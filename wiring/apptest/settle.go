@@ -118,7 +118,7 @@ func (h *Harness) open() work {
 	// A mail that a worker has claimed is in hand, whatever its lease says.
 	var mails int
 	var due sql.NullInt64
-	if err := h.Store.Querier(h.ctx).QueryRowContext(h.ctx, "SELECT count(*), min(CASE owner WHEN '' THEN due ELSE 0 END) FROM "+
+	if err := h.Store.SQL(h.ctx).QueryRow(h.ctx, "SELECT count(*), min(CASE owner WHEN '' THEN due ELSE 0 END) FROM "+
 		h.Store.Table("email_queue")+" WHERE finished = 0").Scan(&mails, &due); err != nil {
 		h.t.Fatalf("apptest: look at the email queue: %v", err)
 	}

@@ -88,6 +88,7 @@ func Run(t *testing.T, env Env) {
 		{"a broken start leaves nothing running", brokenStart},
 
 		{"a death counts for the event in hand", deathCounts},
+		{"a death counts for nothing that only waits", deathInBetween},
 		{"an event that kills its owners dies", deadlyEvent},
 		{"a stale owner is refused", staleOwner},
 		{"a lane goes on after the store failed", storeFails},

@@ -247,6 +247,7 @@ func newerSchema(w *world) {
 	})
 	require.NoError(w, err)
 	w.catalogue = catalogue
+	w.clock.Advance(time.Minute)
 	s = w.start(set)
 	w.eventually("all is settled", w.settled("one"))
 	require.Equal(w, []int{1, 2}, r.of(a))

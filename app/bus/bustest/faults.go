@@ -95,6 +95,7 @@ type hooked struct {
 	renew    func(leases []settle.Lease, inner func() ([]settle.Lease, error)) ([]settle.Lease, error)
 	statuses func(inner func() (map[string]settle.Status, error)) (map[string]settle.Status, error)
 	parked   func(set string) error
+	killed   bool // nothing is released any more
 }
 
 // hook makes the world's store a hooked one.
@@ -141,6 +142,13 @@ func (h *hooked) Statuses(ctx context.Context) (map[string]settle.Status, error)
 		return f(inner)
 	}
 	return inner()
+}
+
+func (h *hooked) Release(ctx context.Context, l settle.Lease) error {
+	if get(h, &h.killed) {
+		return nil
+	}
+	return h.Store.Release(ctx, l)
 }
 
 func (h *hooked) Parked(ctx context.Context, set string, slots []int) ([]settle.Parked, error) {

@@ -239,7 +239,7 @@ func longLine(w *world) {
 }
 
 func hotKey(w *world) {
-	const n = 1200
+	const n = 400
 	r := w.recorder()
 	w.start(r.setTx("one", nil))
 	w.publishMany(1, 1, n)
@@ -249,7 +249,7 @@ func hotKey(w *world) {
 
 // bounded runs alone.
 func bounded(w *world) {
-	const keys, n = 100, 50
+	const keys, n = 100, 25
 	r := w.recorder()
 	free := w.recorder()
 	g, one := w.gate(), w.gate()

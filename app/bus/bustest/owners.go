@@ -48,6 +48,26 @@ func deathCounts(w *world) {
 	require.Equal(w, "no luck", letters[0].Reason)
 }
 
+// deathInBetween kills a process while an event only waits for its next attempt.
+func deathInBetween(w *world) {
+	h := w.hook()
+	r := w.recorder()
+	set := r.setTx("one", func(context.Context, call) error { return errTest },
+		handler.WithPolicy(handler.Policy{Attempts: 9, Initial: time.Hour, Max: time.Hour}))
+	w.publish("a", 1)
+	w.ghost(set, "a", 1, 0)
+	s := w.start(set)
+	w.until("it failed", func() bool { p := w.parked("one"); return len(p) == 1 && p[0].Attempts == 2 })
+	h.set(func() { h.killed = true })
+	s.halt() // without letting go of its lanes
+	w.clock.Advance(time.Minute)
+	lease, ok, err := w.store.Acquire(w.ctx, "one", laneOf("a"), "two", time.Minute)
+	require.NoError(w, err)
+	require.True(w, ok)
+	require.True(w, lease.TakenOver)
+	require.Zero(w, lease.InHand, "nothing was in hand")
+}
+
 func deadlyEvent(w *world) {
 	r := w.recorder()
 	set := r.setTx("one", nil)

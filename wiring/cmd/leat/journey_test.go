@@ -9,7 +9,32 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+
+	"github.com/leat-dev/leat/adapters/postgres/postgrestest"
 )
+
+// house is a combination that a service can live in.
+type house struct{ store, bus string }
+
+var houses = []house{
+	{"sqlite", "sql"},
+	{"sqlite", "gochannel"},
+	{"sqlite", "nats"},
+	{"postgres", "sql"},
+	{"postgres", "gochannel"},
+	{"postgres", "nats"},
+}
+
+func (h house) name() string { return h.store + "+" + h.bus }
+
+// settings lets the program live there; each call is a new store.
+func (h house) settings(t testing.TB) []string {
+	settings := []string{"bus.kind=" + h.bus}
+	if h.store == "postgres" {
+		settings = append(settings, "store.url="+postgrestest.Start(t))
+	}
+	return settings
+}
 
 // feed is a client of the live feed.
 type feed struct {
@@ -56,13 +81,14 @@ func (f *feed) next(op string) frame {
 
 type named struct{ ID string }
 
-// Scenario A: the local flow, with no broker in sight, on each bus that needs none.
+// Scenario A: the local flow on each bus; with no broker in sight where the bus needs none.
 func TestScenarioALocalFlow(t *testing.T) {
 	t.Parallel()
-	for _, bus := range []string{"sql", "gochannel"} {
-		t.Run(bus, func(t *testing.T) {
+	for _, house := range houses {
+		t.Run(house.name(), func(t *testing.T) {
 			t.Parallel()
-			p := serve(t, "leat", t.TempDir(), "bus.kind="+bus)
+			bus := house.bus
+			p := serve(t, "leat", t.TempDir(), house.settings(t)...)
 			live := p.feed("build.*")
 
 			var project, build, member named
@@ -141,7 +167,9 @@ func TestScenarioALocalFlow(t *testing.T) {
 			}()
 			p.stop()
 			require.True(t, websocket.IsCloseError(<-closed, websocket.CloseGoingAway), "close code 1001")
-			require.NotContains(t, strings.ToLower(p.output()), "nats", "no broker was looked for")
+			if bus != "nats" {
+				require.NotContains(t, strings.ToLower(p.output()), "nats", "no broker was looked for")
+			}
 			require.NotContains(t, p.output(), `"level":"ERROR"`)
 			require.NotContains(t, p.output(), `"level":"WARN"`)
 		})
@@ -233,4 +261,38 @@ func TestStartRefusesWhatItCannotHave(t *testing.T) {
 			require.Contains(t, p.output(), c.says)
 		})
 	}
+}
+
+// What one process accepts is handled by others that come later, each with its own roles: every
+// process makes all sets known, whichever it works.
+func TestRolesTakeTheirTurns(t *testing.T) {
+	t.Parallel()
+	mail := startMailServer(t, nil)
+	dir := t.TempDir()
+
+	p := serve(t, "leat", dir, "roles=api,sequencer")
+	p.invite("ada@example.com")
+	require.Empty(t, p.events("type=notification.*"))
+	p.stop()
+
+	p = serve(t, "leat", dir, append(mail.settings(), "roles=api,sequencer,notify")...)
+	var queue struct{ Emails []struct{ Status string } }
+	p.eventually("a queued mail", func() bool {
+		p.must("GET", "/v1/emails", nil, &queue)
+		return len(queue.Emails) == 1
+	})
+	require.Equal(t, "queued", queue.Emails[0].Status)
+	var audit struct{ Entries []any }
+	p.must("GET", "/v1/audit", nil, &audit)
+	require.Empty(t, audit.Entries, "nobody has worked the set audit yet")
+	p.stop()
+
+	p = serve(t, "leat", dir, append(mail.settings(), "roles=api,sequencer,email,audit")...)
+	p.eventually("the outcome", func() bool { return len(p.outcomes("notification.sent")) == 1 })
+	p.eventually("an audit entry", func() bool {
+		p.must("GET", "/v1/audit", nil, &audit)
+		return len(audit.Entries) == 1
+	})
+	require.Len(t, mail.received(), 1)
+	p.stop()
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
@@ -33,20 +34,20 @@ func TestKilledAndRestarted(t *testing.T) {
 		events, err = strconv.Atoi(n)
 		require.NoError(t, err)
 	}
-	for _, bus := range []string{"sql", "gochannel"} {
-		t.Run(bus, func(t *testing.T) {
+	for _, house := range houses {
+		t.Run(house.name(), func(t *testing.T) {
 			t.Parallel()
-			killAndCount(t, bus, events, 5)
+			killAndCount(t, house, events, 5)
 		})
 	}
 }
 
-func killAndCount(t *testing.T, bus string, events, kills int) {
+func killAndCount(t *testing.T, house house, events, kills int) {
 	const keys, clients = 100, 16
 	start := time.Now()
 	mail := startMailServer(t, nil)
 	dir := t.TempDir()
-	settings := append(mail.settings(), "bus.kind="+bus)
+	settings := append(mail.settings(), house.settings(t)...)
 
 	var current atomic.Pointer[process]
 	current.Store(serve(t, "ledger", dir, settings...))
@@ -80,6 +81,18 @@ func killAndCount(t *testing.T, bus string, events, kills int) {
 	}
 	sending.Wait()
 	p := current.Load()
+	settled(t, p)
+	p.stop()
+
+	count := recount(t, house, settings, dir, mail, events)
+	t.Logf("%s: %d events, %d kills, %d requests repeated: lost %d, audit twice %d, ledger twice %d, out of order %d, mails lost %d, second copies %d; %v",
+		house.name(), events, kills, repeats.Load(), count.lost, count.auditTwice, count.twice, count.disorder, count.mailsLost, count.copies, time.Since(start).Round(time.Millisecond))
+	count.check(t, kills)
+}
+
+// settled waits until no set has anything before it and no mail waits.
+func settled(t *testing.T, p *process) {
+	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		var handlers struct {
 			Handlers []struct{ Backlog, DeadLetters int }
@@ -95,19 +108,19 @@ func killAndCount(t *testing.T, bus string, events, kills int) {
 			require.Empty(c, queue.Emails)
 		}
 	}, 5*time.Minute, 200*time.Millisecond, "everything settles")
-	p.stop()
+}
 
-	count := recount(t, filepath.Join(dir, "leat.db"), mail, events)
-	t.Logf("bus %s: %d events, %d kills, %d requests repeated: lost %d, audit twice %d, ledger twice %d, out of order %d, mails lost %d, second copies %d; %v",
-		bus, events, kills, repeats.Load(), count.lost, count.auditTwice, count.twice, count.disorder, count.mailsLost, count.copies, time.Since(start).Round(time.Millisecond))
-	require.Zero(t, count.lost, "lost")
-	require.Zero(t, count.auditTwice, "audit entries twice")
-	require.Zero(t, count.twice, "ledger effects twice")
-	require.Zero(t, count.disorder, "out of order")
-	require.Zero(t, count.mailsLost, "mails lost")
+// check wants nothing lost, nothing twice that is promised once, and every key in order.
+func (c tally) check(t *testing.T, kills int) {
+	t.Helper()
+	require.Zero(t, c.lost, "lost")
+	require.Zero(t, c.auditTwice, "audit entries twice")
+	require.Zero(t, c.twice, "ledger effects twice")
+	require.Zero(t, c.disorder, "out of order")
+	require.Zero(t, c.mailsLost, "mails lost")
 	// A second copy is allowed only for mails that were in the hands of a process when it died.
-	require.LessOrEqual(t, count.copies, kills*4, "second copies of mails")
-	require.Zero(t, count.otherIDs, "second copies with another Message-ID")
+	require.LessOrEqual(t, c.copies, kills*4, "second copies of mails")
+	require.Zero(t, c.otherIDs, "second copies with another Message-ID")
 }
 
 func publish(api string, key, number int) bool {
@@ -126,15 +139,21 @@ type tally struct {
 }
 
 // recount looks at what is there, without asking the program.
-func recount(t *testing.T, file string, mail *mailServer, events int) tally {
+func recount(t *testing.T, house house, settings []string, dir string, mail *mailServer, events int) tally {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+file+"?mode=ro")
+	driver, url := "sqlite", "file:"+filepath.Join(dir, "leat.db")+"?mode=ro"
+	logged := "leat_log l ON l.position = a.position"
+	if house.store == "postgres" {
+		driver, url = "pgx", strings.TrimPrefix(settings[len(settings)-1], "store.url=")
+		logged = "leat_positions p ON p.position = a.position JOIN leat_log l ON l.seq = p.seq"
+	}
+	db, err := sql.Open(driver, url)
 	require.NoError(t, err)
 	defer db.Close()
 	var c tally
 
 	audited := map[int]int{}
-	each(t, db, "SELECT l.data FROM leat_audit a JOIN leat_log l ON l.position = a.position WHERE l.type = 'entry.written'", func(scan func(...any) error) {
+	each(t, db, "SELECT l.data FROM leat_audit a JOIN "+logged+" WHERE l.type = 'entry.written'", func(scan func(...any) error) {
 		var data []byte
 		var w written
 		require.NoError(t, scan(&data))

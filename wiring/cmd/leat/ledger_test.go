@@ -10,6 +10,7 @@ import (
 
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/handler"
+	"github.com/leat-dev/leat/app/sqltx"
 	"github.com/leat-dev/leat/configs"
 	"github.com/leat-dev/leat/handlers/notify"
 	"github.com/leat-dev/leat/wiring"
@@ -44,15 +45,17 @@ func ledgerService() wiring.Service {
 		Name:        "ledger",
 		Definitions: []event.Definitions{{event.Define[written](event.Business)}},
 		Build: func(ctx context.Context, kit wiring.Kit) (wiring.Parts, error) {
-			if err := kit.Store.Migrate(ctx, fstest.MapFS{"00001_ledger.sql": {
-				Data: []byte(
-					"-- +goose Up\nCREATE TABLE leat_ledger (seq INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, number INTEGER NOT NULL);\n"),
-			}}, "ledger"); err != nil {
+			sequence := "INTEGER PRIMARY KEY AUTOINCREMENT"
+			if kit.Store.Dialect() == sqltx.Postgres {
+				sequence = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+			}
+			table := "-- +goose Up\nCREATE TABLE leat_ledger (seq " + sequence + ", key TEXT NOT NULL, number BIGINT NOT NULL);\n"
+			if err := kit.Store.Migrate(ctx, fstest.MapFS{"00001_ledger.sql": {Data: []byte(table)}}, "ledger"); err != nil {
 				return wiring.Parts{}, err
 			}
 			return wiring.Parts{
 				Sets: []handler.Set{handler.NewSet("ledger", handler.OnTx(func(ctx context.Context, e written) error {
-					_, err := kit.Store.Querier(ctx).ExecContext(ctx,
+					_, err := kit.Store.SQL(ctx).Exec(ctx,
 						"INSERT INTO "+kit.Store.Table("ledger")+" (key, number) VALUES (?, ?)", e.Key, e.Number)
 					return err
 				}))},

@@ -47,7 +47,10 @@ func startMailServer(t testing.TB, answer func(to string) *smtp.SMTPError) *mail
 // settings lets the program send its mails here.
 func (m *mailServer) settings() []string {
 	host, port, _ := net.SplitHostPort(m.address)
-	return []string{"smtp.host=" + host, "smtp.port=" + port, "smtp.tls=none", "email.initial=10ms", "email.max=50ms"}
+	return []string{
+		"smtp.host=" + host, "smtp.port=" + port, "smtp.tls=none", "email.initial=10ms", "email.max=50ms",
+		"email.timeout=2s", "email.lease=4s",
+	}
 }
 
 func (m *mailServer) received() []receivedMail {

@@ -59,7 +59,10 @@ type process struct {
 func serve(t testing.TB, as, dir string, settings ...string) *process {
 	t.Helper()
 	p := launch(t, as, dir, settings...)
-	p.api, p.ops = p.listening("http.listen"), p.listening("ops.listen")
+	p.ops = p.listening("ops.listen")
+	if roles := strings.Join(settings, " "); !strings.Contains(roles, "roles=") || strings.Contains(roles, "roles=api") {
+		p.api = p.listening("http.listen")
+	}
 	require.Eventually(t, func() bool {
 		resp, err := http.Get("http://" + p.ops + "/readyz")
 		if err != nil {

@@ -107,7 +107,7 @@ func TestFaultyConfigurationIsAUsageError(t *testing.T) {
 	require.Equal(t, 2, b.run(t, "serve", "--set", "bus.kind=pigeon"))
 	require.Equal(t, `leat: the configuration has 2 faults:
   http.listne: unknown key in LEAT_HTTP__LISTNE; did you mean LEAT_HTTP__LISTEN?
-  bus.kind: "pigeon" is not one of sql, gochannel
+  bus.kind: "pigeon" is not one of sql, gochannel, nats
 `, b.stderr.String())
 
 	b = setup(t)

@@ -1,0 +1,216 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/leat-dev/leat/app/bus"
+	"github.com/leat-dev/leat/domain"
+)
+
+// Undecodable is told of a message that cannot be read, before it is terminated. What came from the
+// log is still read from there; something that others put on our subjects is nowhere else. It is called
+// once for each set that meets the message: sequence, the place in the stream, says that it is the same.
+type Undecodable func(subject string, sequence uint64, header map[string][]string, data []byte, err error)
+
+// Hooks are what a bus tells others. Any may be nil.
+type Hooks struct {
+	Undecodable Undecodable
+}
+
+// Bus carries events over JetStream.
+type Bus struct {
+	cfg    Config
+	hooks  Hooks
+	logger *slog.Logger
+	inside *embedded // nil: the server is elsewhere
+	conn   *nats.Conn
+	js     jetstream.JetStream
+
+	ctx  context.Context // ends with Close; the subscriptions' contexts end with it
+	end  context.CancelFunc
+	subs sync.WaitGroup
+
+	mu      sync.Mutex
+	changed chan struct{} // closed when subscriptions shall look whether their consumers are there
+
+	publishing sync.Mutex // keeps the order of calls
+	sending    uint64     // counts what was sent, for fresh transport ids
+	run        string     // tells the ids of this process and start from others'
+	provision  sync.Mutex
+}
+
+var _ bus.Bus = (*Bus)(nil)
+
+// Open starts the embedded server or connects to the one at cfg.URL, and makes the stream when it is
+// missing. A server that does not answer in cfg.StartWait is a domain.Unavailable error that names
+// the URL, one that refuses the log-in domain.Forbidden at once, and a stream with other settings
+// domain.Conflict.
+func Open(ctx context.Context, cfg Config, hooks Hooks, logger *slog.Logger) (*Bus, error) {
+	if faults := cfg.Validate(); len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	b := &Bus{cfg: cfg.withDefaults(), hooks: hooks, logger: logger, changed: make(chan struct{}), run: nats.NewInbox()[len(nats.InboxPrefix):]}
+	b.ctx, b.end = context.WithCancel(context.Background())
+	if err := b.open(ctx); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+func (b *Bus) open(ctx context.Context) (err error) {
+	if b.cfg.embedded() {
+		if b.inside, err = startEmbedded(ctx, b.cfg, b.logger); err != nil {
+			return err
+		}
+	}
+	if b.conn, err = connect(ctx, b.cfg, b.inside, b.logger, b.lookAgain); err != nil {
+		return err
+	}
+	if b.js, err = jetstream.New(b.conn, jetstream.WithPublishAsyncMaxPending(2*b.cfg.Window),
+		jetstream.WithPublishAsyncTimeout(b.cfg.PublishWait)); err != nil {
+		return fmt.Errorf("speak JetStream: %w", err)
+	}
+	if limit := b.conn.MaxPayload(); limit < wanted {
+		b.logger.Warn("the NATS server accepts smaller messages than events may be; larger ones are read from the log",
+			"max_payload", limit, "wanted", wanted)
+	}
+	return b.openStream(ctx)
+}
+
+// URL is where other processes reach the embedded server: the address that Listen was bound to.
+// It is empty when the server does not listen, or is elsewhere.
+func (b *Bus) URL() string {
+	if b.inside == nil || b.cfg.Listen == "" {
+		return ""
+	}
+	return b.inside.server.ClientURL()
+}
+
+// Connected tells whether the connection is up.
+func (b *Bus) Connected() bool { return b.conn.IsConnected() }
+
+// Check is nil when events travel: the connection is up and the stream is there. Else it is a
+// domain.Unavailable error.
+func (b *Bus) Check(ctx context.Context) error {
+	if !b.Connected() {
+		return b.down(nats.ErrDisconnected)
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiWait)
+	defer cancel()
+	if _, err := b.js.Stream(ctx, Stream); err != nil {
+		return domain.Errorf(domain.Unavailable, "NATS_STREAM", "look at stream %s: %w", Stream, err)
+	}
+	return nil
+}
+
+func (b *Bus) down(err error) error {
+	return domain.Errorf(domain.Unavailable, "NATS_UNAVAILABLE", "the connection to NATS at %s is down: %w", b.address(), err)
+}
+
+// address is where the server is, without secrets.
+func (b *Bus) address() string {
+	if b.cfg.embedded() {
+		return "the embedded server"
+	}
+	return address(b.cfg.URL)
+}
+
+// Subscriber returns the subscriber of a set: a bus.LaneSubscriber, unless every instance runs it.
+func (b *Bus) Subscriber(s bus.Subscription) (message.Subscriber, error) {
+	if s.Set == "" {
+		return nil, fmt.Errorf("subscribe to the bus: the set has no name")
+	}
+	if s.EveryInstance {
+		return newSubscription(b, seat{set: s.Set, every: true}), nil
+	}
+	return group{bus: b, set: s.Set}, nil
+}
+
+// enter counts a subscription in, unless the bus is closed. It ends with subs.Done.
+func (b *Bus) enter() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ctx.Err() != nil {
+		return false
+	}
+	b.subs.Add(1)
+	return true
+}
+
+// group subscribes to the lanes of one set.
+type group struct {
+	bus *Bus
+	set string
+}
+
+var _ bus.LaneSubscriber = group{}
+
+// SubscribeLane begins to pull the messages of one lane.
+func (g group) SubscribeLane(ctx context.Context, lane, lanes int) (<-chan *message.Message, error) {
+	if lane < 0 || lane >= lanes {
+		return nil, fmt.Errorf("subscribe handler set %s to NATS: there is no lane %d of %d", g.set, lane, lanes)
+	}
+	return newSubscription(g.bus, seat{set: g.set, lane: lane, lanes: lanes}).Subscribe(ctx, g.set)
+}
+
+// Subscribe begins to pull everything, as the one lane that there is.
+func (g group) Subscribe(ctx context.Context, _ string) (<-chan *message.Message, error) {
+	return g.SubscribeLane(ctx, 0, 1)
+}
+
+// Close does nothing: a subscription ends with its context.
+func (g group) Close() error { return nil }
+
+// lookAgain makes every subscription see whether its consumer is there.
+func (b *Bus) lookAgain() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+func (b *Bus) news() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.changed
+}
+
+// Close ends the subscriptions, gives back what they have in hand, and closes the connection and the
+// embedded server, in that order.
+func (b *Bus) Close() error {
+	b.mu.Lock() // nobody enters from here on
+	b.end()
+	b.mu.Unlock()
+	b.subs.Wait()
+	var err error
+	if b.js != nil {
+		b.js.CleanupPublisher()
+	}
+	if b.conn != nil {
+		if b.conn.IsConnected() {
+			err = b.conn.FlushTimeout(closeWait) // acks
+		}
+		b.conn.Close()
+	}
+	if b.inside != nil {
+		b.inside.stop()
+	}
+	if err != nil {
+		return fmt.Errorf("close the connection to NATS: %w", err)
+	}
+	return nil
+}
+
+const (
+	apiWait   = 5 * time.Second
+	closeWait = 2 * time.Second
+)
