@@ -97,7 +97,7 @@ func provideApp(cfg *configs.Config, sets Sets, servers *Servers, store settle.S
 		parts = append(parts, app.Part{Name: "router", Run: r.Run, Ready: r.Running()})
 	}
 	if feeds(cfg) {
-		parts = append(parts, app.Part{Name: "sequencer", Run: seq.Run})
+		parts = append(parts, app.Part{Name: "sequencer", Run: seq.Run, Ready: seq.Ready()})
 	}
 	parts = append(parts, g.transport.Parts...)
 	if cfg.HasRole(configs.RoleEmail) {
