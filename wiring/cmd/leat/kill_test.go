@@ -25,7 +25,7 @@ import (
 // TestKilledAndRestarted sends events through audit, notify, email and a transactional set while
 // the process is killed (kill -9) five times and restarted, and counts from outside: nothing lost,
 // nothing done twice where once is promised, nothing out of order for its key.
-// LEAT_TEST_EVENTS sets the number of events; make bench uses 10,000.
+// LEAT_TEST_EVENTS sets the number of events.
 func TestKilledAndRestarted(t *testing.T) {
 	t.Parallel()
 	events := 1000
