@@ -204,7 +204,8 @@ func (b *Bus) Close() error {
 	if b.inside != nil {
 		b.inside.stop()
 	}
-	if err != nil {
+	// A connection that went while it was flushed has nothing more to lose: what it did not ack comes again.
+	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		return fmt.Errorf("close the connection to NATS: %w", err)
 	}
 	return nil

@@ -36,9 +36,10 @@ func TestAnEmbeddedServersFolderHasOneOwner(t *testing.T) {
 	r.stop()
 
 	// The folder is free, and the stream is in it. A server that starts again has forgotten what was
-	// given back, and waits for AckWait.
+	// given back, and waits for AckWait. The ack of the first may have come too late for it: a bus
+	// may repeat.
 	again, _ := open(t, natsbus.Config{Dir: dir, AckWait: time.Second})
-	require.ElementsMatch(t, numbers(2, 3), read(t, again, who).take(2))
+	require.ElementsMatch(t, numbers(2, 3), read(t, again, who).from(2, 2))
 }
 
 func TestAnEmbeddedServerServesOthers(t *testing.T) {
