@@ -83,7 +83,7 @@ func BenchmarkSettle(b *testing.B) {
 			trail := postgres.NewAudit(db)
 			var works [32]settle.Work
 			for i := range works {
-				lease, ok, err := db.Acquire(ctx, "bench", i, "bench", time.Hour)
+				lease, ok, err := db.Acquire(ctx, settle.Claim{Set: "bench", Lane: i, Lanes: 32, Types: []string{"build.started"}, Owner: "bench", TTL: time.Hour})
 				require.True(b, ok, err)
 				works[i] = settle.Work{Lease: lease, Event: benchEvent(b, i), First: true}
 				works[i].Event.Slot = i

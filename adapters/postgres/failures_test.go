@@ -180,7 +180,7 @@ func TestOutcomeUnknown(t *testing.T) {
 			logged(t, direct, count(!kept))
 
 			require.NoError(t, db.Register(ctx, settle.Registration{Set: "s", FromStart: true}))
-			lease, ok, err := db.Acquire(ctx, "s", 0, "me", time.Minute)
+			lease, ok, err := db.Acquire(ctx, settle.Claim{Set: "s", Lanes: 2, Owner: "me", TTL: time.Minute})
 			require.NoError(t, err)
 			require.True(t, ok)
 			e := envelope("x")
@@ -190,7 +190,12 @@ func TestOutcomeUnknown(t *testing.T) {
 			statuses, err := direct.Statuses(ctx)
 			require.NoError(t, err)
 			require.Equal(t, kept, statuses["s"].Cursors[e.Slot] == 1)
-			require.NoError(t, db.Settle(ctx, settle.Work{Lease: lease, Event: e, First: true}))
+			again := db.Settle(ctx, settle.Work{Lease: lease, Event: e, First: true})
+			if kept {
+				require.ErrorIs(t, again, settle.ErrSettled, "the owner that does not know hears of it, before the effect is run again")
+			} else {
+				require.NoError(t, again)
+			}
 		})
 	}
 }

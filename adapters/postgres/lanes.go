@@ -9,41 +9,136 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/leat-dev/leat/app/settle"
+	"github.com/leat-dev/leat/domain"
 )
 
 // Acquire implements settle.Store. An owner that acquires what it holds itself gets a new fence.
 // When the lane is taken over, Attempts is one more than the dead owner noted.
-func (db *DB) Acquire(ctx context.Context, set string, lane int, owner string, ttl time.Duration) (l settle.Lease, ok bool, err error) {
-	err = db.write(ctx, func(ctx context.Context, t *tx) error {
-		ctx = t.ctx(ctx)
-		l = settle.Lease{Set: set, Lane: lane, Owner: owner}
-		var before string
-		var live, released bool
-		b := &pgx.Batch{}
-		b.Queue(db.q.newLane, set, lane)
-		b.Queue(db.q.lane, set, lane, db.leaseNow()).QueryRow(func(row pgx.Row) error {
-			return row.Scan(&before, &l.Fence, &l.InHand, &l.Attempts, &released, &live)
-		})
-		if err := t.conn.SendBatch(ctx, b).Close(); err != nil {
+func (db *DB) Acquire(ctx context.Context, c settle.Claim) (l settle.Lease, ok bool, err error) {
+	err = c.Validate()
+	if err != nil {
+		return settle.Lease{}, false, err
+	}
+	// Most claims are to lanes of somebody who is alive. They are turned away without a lock, for which
+	// they would have to wait until that one has committed.
+	deal, free, err := db.lookAtLane(ctx, c)
+	if err == nil && free {
+		err = db.write(ctx, func(ctx context.Context, t *tx) error {
+			l, ok, err = db.take(t.ctx(ctx), t, c, deal)
 			return err
-		}
-		live = live && !released
-		if live && before != owner {
-			return nil
-		}
-		l.Fence++
-		l.TakenOver = !released && !live
-		if l.TakenOver && l.InHand != 0 {
-			l.Attempts++
-		}
-		ok = true
-		_, err := t.conn.Exec(ctx, db.q.takeLane, set, lane, owner, l.Fence, ttl.Microseconds(), db.leaseNow())
-		return err
-	})
+		})
+	}
 	if err != nil || !ok {
-		return settle.Lease{}, false, doing(fmt.Sprintf("acquire lane %d of %s", lane, set), err)
+		return settle.Lease{}, false, doing(fmt.Sprintf("acquire lane %d of %s", c.Lane, c.Set), err)
 	}
 	return l, true, nil
+}
+
+// lookAtLane tells whether a claim is worth the locks, and whether the slots must be dealt anew for it.
+func (db *DB) lookAtLane(ctx context.Context, c settle.Claim) (deal, free bool, err error) {
+	ctx, q, err := db.reader(ctx)
+	if err != nil {
+		return false, false, err
+	}
+	var types []string
+	var lanes int
+	var owner, anyone string
+	var live bool
+	b := &pgx.Batch{}
+	b.Queue(db.q.lookAtLane, c.Set, c.Lane, db.leaseNow()).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&types, &lanes, &owner, &live)
+	})
+	b.Queue(db.q.liveOwner, c.Set, db.leaseNow()).QueryRow(func(row pgx.Row) error { return row.Scan(&anyone) })
+	if err := q.SendBatch(ctx, b).Close(); err != nil {
+		return false, false, knownSet(c.Set, err)
+	}
+	if err := c.Covers(types); err != nil {
+		return false, false, err
+	}
+	if lanes == c.Lanes {
+		return false, !live || owner == c.Owner, nil
+	}
+	return true, true, otherLanes(c, lanes, anyone)
+}
+
+// take takes the lane if it is free. deal says that the slots are to be dealt anew.
+func (db *DB) take(ctx context.Context, t *tx, c settle.Claim, deal bool) (l settle.Lease, ok bool, err error) {
+	lock := db.q.shareSet
+	if deal {
+		lock = db.q.lockSet
+	}
+	var types []string
+	var lanes int
+	if err := t.conn.QueryRow(ctx, lock, c.Set).Scan(&types, &lanes); err != nil {
+		return l, false, knownSet(c.Set, err)
+	}
+	if err := c.Covers(types); err != nil {
+		return l, false, err
+	}
+	if lanes != c.Lanes {
+		if !deal {
+			return l, false, nil // dealt anew since it was looked at
+		}
+		if err := db.deal(ctx, t, c, lanes); err != nil {
+			return l, false, err
+		}
+	}
+	l = settle.Lease{Set: c.Set, Lane: c.Lane, Owner: c.Owner}
+	var before string
+	var live, released bool
+	if err := t.conn.QueryRow(ctx, db.q.lane, c.Set, c.Lane, db.leaseNow()).Scan(&before, &l.Fence, &l.InHand, &l.Attempts, &released, &live); err != nil {
+		return l, false, err
+	}
+	live = live && !released
+	if live && before != c.Owner {
+		return l, false, nil
+	}
+	l.Fence++
+	l.TakenOver = !released && !live
+	if l.TakenOver && l.InHand != 0 {
+		l.Attempts++
+	}
+	_, err = t.conn.Exec(ctx, db.q.takeLane, c.Set, c.Lane, c.Owner, l.Fence, c.TTL.Microseconds(), db.leaseNow())
+	return l, true, err
+}
+
+// deal deals the slots of a set to as many lanes as claimed, unless somebody holds one of the old
+// ones. The row of the set is locked.
+func (db *DB) deal(ctx context.Context, t *tx, c settle.Claim, lanes int) error {
+	var owner string
+	var fence int64
+	var released bool
+	b := &pgx.Batch{}
+	b.Queue(db.q.lockLanes, c.Set)
+	b.Queue(db.q.liveOwner, c.Set, db.leaseNow()).QueryRow(func(row pgx.Row) error { return row.Scan(&owner) })
+	b.Queue(db.q.oldLanes, c.Set).QueryRow(func(row pgx.Row) error { return row.Scan(&fence, &released) })
+	if err := t.conn.SendBatch(ctx, b).Close(); err != nil {
+		return err
+	}
+	if err := otherLanes(c, lanes, owner); err != nil {
+		return err
+	}
+	b = &pgx.Batch{}
+	b.Queue(db.q.dropLanes, c.Set)
+	b.Queue(db.q.newLanes, c.Set, c.Lanes, fence+1, released)
+	b.Queue(db.q.setLanes, c.Lanes, c.Set)
+	return t.conn.SendBatch(ctx, b).Close()
+}
+
+// otherLanes is the error of a claim while somebody holds one of another number of lanes.
+func otherLanes(c settle.Claim, lanes int, owner string) error {
+	if owner == "" {
+		return nil
+	}
+	return &settle.OtherLanes{Set: c.Set, InForce: lanes, Claimed: c.Lanes, Owner: owner}
+}
+
+// knownSet says that a set is not known where its row was not found.
+func knownSet(set string, err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return unknownSet(domain.NotFound, set)
+	}
+	return err
 }
 
 // Renew implements settle.Store. A lease that has run out is renewed as long as nobody took it.

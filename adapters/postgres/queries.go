@@ -22,11 +22,13 @@ type queries struct {
 	prunable, pruneEvents, prunedThrough                  string
 
 	// Handler sets and their lanes.
-	register, insertCursors, setExists, setPaused, deleteSet     string
-	sets, cursors, parkedCounts, deliveries, backlog             string
-	newLane, lane, takeLane, lockLeases, renewLanes, releaseLane string
-	noteInHand, fence, fences                                    string
-	moveCursors, park, unpark, parked, redrive                   string
+	register, insertCursors, setExists, setPaused, setTypes, setLanes string
+	shareSet, lockSet, lookAtLane, parkedOfSet, deleteSet             string
+	sets, owners, cursors, parkedCounts, deliveries, backlog          string
+	lane, takeLane, lockLeases, renewLanes, releaseLane               string
+	lockLanes, fenceLanes, liveOwner, oldLanes, dropLanes, newLanes   string
+	noteInHand, fence, fences, cursorsOf                              string
+	moveCursors, park, unpark, parked, redrive                        string
 
 	describeTypes string
 
@@ -101,14 +103,26 @@ func newQueries(prefix string) queries {
 
 		register: in(`INSERT INTO leat_sets (name, types, paused, begins, registered)
 			VALUES ($1, $2, false, CASE WHEN $3::boolean THEN 0 ELSE (SELECT greatest(coalesce((SELECT max(position) FROM leat_positions), 0), pruned_through) FROM leat_log_state) END, $4)
-			ON CONFLICT (name) DO UPDATE SET types = excluded.types`),
+			ON CONFLICT (name) DO NOTHING`),
 		insertCursors: in(`INSERT INTO leat_cursors (set_name, slot, position)
 			SELECT name, slot, begins FROM leat_sets, generate_series(0, $2::integer - 1) slot WHERE name = $1 ON CONFLICT DO NOTHING`),
 		setExists: in(`SELECT count(*) FROM leat_sets WHERE name = $1`),
 		setPaused: in(`UPDATE leat_sets SET paused = $1 WHERE name = $2`),
+		setTypes:  in(`UPDATE leat_sets SET types = $1 WHERE name = $2`),
+		setLanes:  in(`UPDATE leat_sets SET lanes = $1 WHERE name = $2`),
+		// Who changes types or the number of lanes locks the row of the set, who takes a lane shares it;
+		// then come the rows of the lanes, in their order.
+		shareSet: in(`SELECT types, lanes FROM leat_sets WHERE name = $1 FOR SHARE`),
+		lockSet:  in(`SELECT types, lanes FROM leat_sets WHERE name = $1 FOR UPDATE`),
+		lookAtLane: in(`SELECT s.types, s.lanes, coalesce(l.owner, ''), coalesce(NOT l.released AND l.expires > ` + dbNow("$3") + `, false)
+			FROM leat_sets s LEFT JOIN leat_lanes l ON l.set_name = s.name AND l.lane = $2 WHERE s.name = $1`),
+		parkedOfSet: in(`SELECT count(*) FROM leat_parked WHERE set_name = $1`),
+		// The fences stay: a set of the same name may come, and the old owners of its lanes too.
 		deleteSet: in(`WITH p AS (DELETE FROM leat_parked WHERE set_name = $1), c AS (DELETE FROM leat_cursors WHERE set_name = $1),
-			l AS (DELETE FROM leat_lanes WHERE set_name = $1) DELETE FROM leat_sets WHERE name = $1`),
-		sets:         in(`SELECT name, types, paused FROM leat_sets`),
+			l AS (UPDATE leat_lanes SET owner = '', expires = 0, in_hand = 0, attempts = 0, released = true WHERE set_name = $1)
+			DELETE FROM leat_sets WHERE name = $1`),
+		sets:         in(`SELECT name, types, paused, lanes FROM leat_sets`),
+		owners:       in(`SELECT set_name, owner, count(*) FROM leat_lanes WHERE NOT released AND expires > ` + dbNow("$1") + ` GROUP BY set_name, owner`),
 		cursors:      in(`SELECT set_name, slot, position FROM leat_cursors`),
 		parkedCounts: in(`SELECT set_name, count(*) FILTER (WHERE state <> 'redrive'), count(*) FILTER (WHERE state = 'redrive') FROM leat_parked GROUP BY set_name`),
 		deliveries: in(`SELECT s.name, s.types, s.begins, c.position,
@@ -124,8 +138,6 @@ func newQueries(prefix string) queries {
 				AND p.position > c.position AND l.type = ANY (s.types))
 			FROM leat_sets s`),
 
-		newLane: in(`INSERT INTO leat_lanes (set_name, lane, owner, fence, expires, in_hand, attempts, released) VALUES ($1, $2, '', 0, 0, 0, 0, true)
-			ON CONFLICT DO NOTHING`),
 		lane: in(`SELECT owner, fence, in_hand, attempts, released, expires > ` + dbNow("$3") + ` FROM leat_lanes
 			WHERE set_name = $1 AND lane = $2 FOR NO KEY UPDATE`),
 		takeLane: in(`UPDATE leat_lanes SET owner = $3, fence = $4, expires = ` + dbNow("$6") + ` + $5, released = false WHERE set_name = $1 AND lane = $2`),
@@ -133,10 +145,21 @@ func newQueries(prefix string) queries {
 		lockLeases: in(`SELECT lane FROM leat_lanes WHERE set_name = $1 AND lane = ANY($2) ORDER BY lane FOR NO KEY UPDATE`),
 		renewLanes: in(`UPDATE leat_lanes l SET expires = ` + dbNow("$5") + ` + $4 FROM unnest($2::integer[], $3::bigint[]) r (lane, fence)
 			WHERE l.set_name = $1 AND l.lane = r.lane AND l.fence = r.fence AND NOT l.released RETURNING l.lane`),
+		lockLanes: in(`SELECT lane FROM leat_lanes WHERE set_name = $1 ORDER BY lane FOR UPDATE`),
+		// An owner that is alive loses its lane as if it had let go; one that is dead has died nevertheless.
+		fenceLanes: in(`UPDATE leat_lanes l SET fence = fence + 1, released = released OR expires > now,
+				in_hand = CASE WHEN expires > now THEN 0 ELSE in_hand END, attempts = CASE WHEN expires > now THEN 0 ELSE attempts END
+			FROM (SELECT ` + dbNow("$2") + ` AS now OFFSET 0) n WHERE set_name = $1`),
+		liveOwner: in(`SELECT coalesce(min(owner), '') FROM leat_lanes WHERE set_name = $1 AND NOT released AND expires > ` + dbNow("$2")),
+		oldLanes:  in(`SELECT coalesce(max(fence), 0), coalesce(bool_and(released), true) FROM leat_lanes WHERE set_name = $1`),
+		dropLanes: in(`DELETE FROM leat_lanes WHERE set_name = $1`),
+		newLanes: in(`INSERT INTO leat_lanes (set_name, lane, owner, fence, expires, in_hand, attempts, released)
+			SELECT $1, lane, '', $3, 0, 0, 0, $4 FROM generate_series(0, $2::integer - 1) lane`),
 		releaseLane: in(`UPDATE leat_lanes SET released = true, in_hand = 0, attempts = 0 WHERE set_name = $1 AND lane = $2 AND fence = $3 AND NOT released`),
 		noteInHand:  in(`UPDATE leat_lanes SET in_hand = $4, attempts = $5 WHERE set_name = $1 AND lane = $2 AND fence = $3 AND NOT released`),
 		fence:       in(`SELECT fence FROM leat_lanes WHERE set_name = $1 AND lane = $2 AND NOT released FOR SHARE`),
 		fences:      in(`SELECT lane, fence FROM leat_lanes WHERE set_name = $1 AND lane = ANY($2) AND NOT released ORDER BY lane FOR SHARE`),
+		cursorsOf:   in(`SELECT slot, position FROM leat_cursors WHERE set_name = $1 AND slot = ANY($2)`),
 
 		moveCursors: in(`UPDATE leat_cursors c SET position = m.position
 			FROM (SELECT slot, max(position) AS position FROM unnest($2::smallint[], $3::bigint[]) w (slot, position) GROUP BY slot) m

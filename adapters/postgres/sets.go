@@ -2,7 +2,7 @@ package postgres
 
 import (
 	"context"
-	"slices"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,28 +14,72 @@ import (
 var _ settle.Store = (*DB)(nil)
 
 // Register implements settle.Store. A set that does not begin at the start begins after the last
-// position that was given: an event that is accepted but has none yet comes after it.
+// position that was given: an event that is accepted but has none yet comes after it. Lanes are fenced
+// after what their owners are committing.
 func (db *DB) Register(ctx context.Context, r settle.Registration) error {
-	types := slices.Clone(r.Types)
-	if types == nil {
-		types = []string{}
-	}
-	slices.Sort(types)
+	types, _ := r.Union(nil)
 	return doing("register the handler set "+r.Set, db.write(ctx, func(ctx context.Context, t *tx) error {
+		ctx = t.ctx(ctx)
+		var stored []string
+		var lanes int
 		b := &pgx.Batch{}
 		b.Queue(db.q.register, r.Set, types, r.FromStart, db.now())
+		b.Queue(db.q.lockSet, r.Set).QueryRow(func(row pgx.Row) error { return row.Scan(&stored, &lanes) })
 		b.Queue(db.q.insertCursors, r.Set, event.Slots)
-		return t.conn.SendBatch(t.ctx(ctx), b).Close()
+		if err := t.conn.SendBatch(ctx, b).Close(); err != nil {
+			return err
+		}
+		union, grown := r.Union(stored)
+		if !grown {
+			return nil
+		}
+		b = &pgx.Batch{}
+		b.Queue(db.q.setTypes, union, r.Set)
+		b.Queue(db.q.lockLanes, r.Set)
+		b.Queue(db.q.fenceLanes, r.Set, db.leaseNow())
+		t.touch(TopicSettle)
+		return t.conn.SendBatch(ctx, b).Close()
 	}))
 }
 
 // Forget implements settle.Store.
-func (db *DB) Forget(ctx context.Context, set string) error {
-	return doing("forget the handler set "+set, db.write(ctx, func(ctx context.Context, t *tx) error {
+func (db *DB) Forget(ctx context.Context, set string, types ...string) (settle.Forgotten, error) {
+	gone := settle.Forgotten{Types: types}
+	err := db.write(ctx, func(ctx context.Context, t *tx) error {
+		ctx = t.ctx(ctx)
+		var stored []string
+		var lanes, parked int
+		var owner string
+		b := &pgx.Batch{}
+		b.Queue(db.q.lockSet, set).QueryRow(func(row pgx.Row) error { return row.Scan(&stored, &lanes) })
+		b.Queue(db.q.lockLanes, set)
+		b.Queue(db.q.liveOwner, set, db.leaseNow()).QueryRow(func(row pgx.Row) error { return row.Scan(&owner) })
+		b.Queue(db.q.parkedOfSet, set).QueryRow(func(row pgx.Row) error { return row.Scan(&parked) })
+		err := t.conn.SendBatch(ctx, b).Close()
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return unknownSet(domain.NotFound, set)
+		case err != nil:
+			return err
+		case owner != "":
+			return settle.AtWork(set, owner)
+		}
 		t.touch(TopicSettle)
-		_, err := t.conn.Exec(t.ctx(ctx), db.q.deleteSet, set)
+		if len(types) > 0 {
+			rest, err := settle.Without(set, stored, types)
+			if err == nil {
+				_, err = t.conn.Exec(ctx, db.q.setTypes, rest, set)
+			}
+			return err
+		}
+		gone = settle.Forgotten{Types: stored, Cursors: event.Slots, Parked: parked}
+		_, err = t.conn.Exec(ctx, db.q.deleteSet, set)
 		return err
-	}))
+	})
+	if err != nil {
+		return settle.Forgotten{}, doing("forget the handler set "+set, err)
+	}
+	return gone, nil
 }
 
 // SetPaused implements settle.Store; a domain.NotFound error when the set is not known.
@@ -63,10 +107,21 @@ func (db *DB) Statuses(ctx context.Context) (map[string]settle.Status, error) {
 	b := &pgx.Batch{}
 	b.Queue(db.q.sets).Query(func(rows pgx.Rows) error {
 		var s settle.Status
-		_, err := pgx.ForEachRow(rows, []any{&s.Set, &s.Types, &s.Paused}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&s.Set, &s.Types, &s.Paused, &s.Lanes}, func() error {
 			one := s
 			all[s.Set] = &one
 			s.Types = nil
+			return nil
+		})
+		return err
+	})
+	b.Queue(db.q.owners, db.leaseNow()).Query(func(rows pgx.Rows) error {
+		var set, owner string
+		var lanes int
+		_, err := pgx.ForEachRow(rows, []any{&set, &owner, &lanes}, func() error {
+			if s := all[set]; s != nil {
+				s.Holds(owner, lanes)
+			}
 			return nil
 		})
 		return err

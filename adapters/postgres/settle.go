@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/leat-dev/leat/app/settle"
 )
@@ -31,16 +32,17 @@ func (db *DB) Settle(ctx context.Context, w settle.Work) error {
 		return db.settlers.settle(ctx, w)
 	}
 	return t.nested(func() error {
-		if err := db.checkFence(ctx, t, w.Lease); err != nil {
+		var o outcome
+		o.add(w)
+		if err := db.enter(ctx, t, w, o); err != nil {
 			return err
 		}
+		o.slots = nil // moved
 		if w.Effect != nil {
 			if err := w.Effect(ctx); err != nil {
 				return err
 			}
 		}
-		var o outcome
-		o.add(w)
 		b := &pgx.Batch{}
 		err := db.queueOutcome(b, w)
 		if err == nil {
@@ -51,10 +53,37 @@ func (db *DB) Settle(ctx context.Context, w settle.Work) error {
 	})
 }
 
+// enter checks the lease and moves the cursor, before the effect: what is settled already runs none.
+func (db *DB) enter(ctx context.Context, t *tx, w settle.Work, o outcome) error {
+	if !w.First {
+		return db.checkFence(ctx, t, w.Lease)
+	}
+	var fence, moved int64
+	b := &pgx.Batch{}
+	b.Queue(db.q.fence, w.Lease.Set, w.Lease.Lane).Query(func(rows pgx.Rows) error {
+		_, err := pgx.ForEachRow(rows, []any{&fence}, func() error { return nil })
+		return err
+	})
+	b.Queue(db.q.moveCursors, w.Lease.Set, o.slots, o.cursors).Exec(func(tag pgconn.CommandTag) error {
+		moved = tag.RowsAffected()
+		return nil
+	})
+	err := t.conn.SendBatch(t.ctx(ctx), b).Close()
+	switch {
+	case err != nil:
+		return doing("settle event "+w.Event.ID, err)
+	case fence != w.Lease.Fence || fence == 0:
+		return settle.ErrFenced
+	case moved == 0:
+		return settle.ErrSettled
+	}
+	return nil
+}
+
 // outcome collects what many works write in the same way: numbers only, so none of them can be at
 // fault.
 type outcome struct {
-	slots    []int16
+	slots    []int16 // of first deliveries
 	cursors  []int64
 	unparked []int64
 }

@@ -162,11 +162,11 @@ func (s *settlers) commit(set string, batch []*settling) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*endPatience)
 	defer cancel()
 	shared, err := s.db.acquire(ctx)
-	var fences map[int]int64
+	var at standing
 	if err == nil {
 		defer shared.release()
 		shared.shared = true
-		fences, err = s.open(ctx, shared, set, batch)
+		at, err = s.open(ctx, shared, set, batch)
 	}
 	if err != nil {
 		for _, r := range batch {
@@ -182,13 +182,14 @@ func (s *settlers) commit(set string, batch []*settling) {
 			s.putBack(set, batch[i:])
 			break
 		}
-		if fence := fences[r.work.Lease.Lane]; fence == 0 || fence != r.work.Lease.Fence {
-			r.end(settle.ErrFenced)
+		if err := at.admits(r.work); err != nil {
+			r.end(err)
 			continue
 		}
 		if s.apply(shared, r) {
 			joined = append(joined, r)
 			all.add(r.work)
+			at.passed(r.work)
 		}
 	}
 	if len(joined) == 0 {
@@ -209,35 +210,68 @@ func (s *settlers) commit(set string, batch []*settling) {
 	}
 }
 
+// standing is where the lanes of the works of one transaction stand.
+type standing struct {
+	fences  map[int]int64
+	cursors map[int]int64 // of the slots of first deliveries
+}
+
+func (at standing) admits(w settle.Work) error {
+	if fence := at.fences[w.Lease.Lane]; fence == 0 || fence != w.Lease.Fence {
+		return settle.ErrFenced
+	}
+	if w.First && w.Event.Position <= at.cursors[w.Event.Slot] {
+		return settle.ErrSettled
+	}
+	return nil
+}
+
+func (at standing) passed(w settle.Work) {
+	if w.First {
+		at.cursors[w.Event.Slot] = w.Event.Position
+	}
+}
+
 // open begins the transaction and holds the lanes of the works, so that nobody takes them over
-// before its end; it returns their fences.
-func (s *settlers) open(ctx context.Context, t *tx, set string, batch []*settling) (map[int]int64, error) {
+// before its end; it returns where they stand.
+func (s *settlers) open(ctx context.Context, t *tx, set string, batch []*settling) (standing, error) {
 	var lanes []int32
+	var slots []int16
 	for _, r := range batch {
 		if lane := int32(r.work.Lease.Lane); !slices.Contains(lanes, lane) {
 			lanes = append(lanes, lane)
 		}
+		if slot := int16(r.work.Event.Slot); r.work.First && !slices.Contains(slots, slot) {
+			slots = append(slots, slot)
+		}
 	}
-	fences := make(map[int]int64, len(lanes))
+	at := standing{fences: make(map[int]int64, len(lanes)), cursors: make(map[int]int64, len(slots))}
+	collect := func(into map[int]int64) func(rows pgx.Rows) error {
+		return func(rows pgx.Rows) error {
+			var key int
+			var value int64
+			_, err := pgx.ForEachRow(rows, []any{&key, &value}, func() error {
+				into[key] = value
+				return nil
+			})
+			return err
+		}
+	}
 	b := &pgx.Batch{}
 	b.Queue("BEGIN")
-	b.Queue(s.db.q.fences, set, lanes).Query(func(rows pgx.Rows) error {
-		var lane int
-		var fence int64
-		_, err := pgx.ForEachRow(rows, []any{&lane, &fence}, func() error {
-			fences[lane] = fence
-			return nil
-		})
-		return err
-	})
+	b.Queue(s.db.q.fences, set, lanes).Query(collect(at.fences))
+	if len(slots) > 0 {
+		// A statement of its own: it sees what was committed while the one before waited.
+		b.Queue(s.db.q.cursorsOf, set, slots).Query(collect(at.cursors))
+	}
 	if slices.ContainsFunc(batch, (*settling).own) {
 		b.Queue("SAVEPOINT " + savepoint)
 	}
 	if err := t.conn.SendBatch(ctx, b).Close(); err != nil {
 		t.rollback()
-		return nil, err
+		return standing{}, err
 	}
-	return fences, nil
+	return at, nil
 }
 
 // savepoint stands before the next work that has something of its own to write.

@@ -303,7 +303,7 @@ func TestStaleOwnerCannotSettle(t *testing.T) {
 
 	// The lease runs out by the clock of the database while the owner's effect is under way. The other one waits
 	// for the commit, and finds the cursor moved.
-	old, ok, err := db.Acquire(ctx, "s", 0, "old", time.Millisecond)
+	old, ok, err := db.Acquire(ctx, settle.Claim{Set: "s", Lanes: 2, Types: []string{"build.started"}, Owner: "old", TTL: time.Millisecond})
 	require.NoError(t, err)
 	require.True(t, ok)
 	inEffect, goOn, settled := make(chan struct{}), make(chan struct{}), make(chan error, 1)
@@ -322,7 +322,7 @@ func TestStaleOwnerCannotSettle(t *testing.T) {
 	}
 	got := make(chan acquired, 1)
 	go func() {
-		l, ok, err := db.Acquire(ctx, "s", 0, "new", time.Minute)
+		l, ok, err := db.Acquire(ctx, settle.Claim{Set: "s", Lanes: 2, Types: []string{"build.started"}, Owner: "new", TTL: time.Minute})
 		got <- acquired{l, ok, err}
 	}()
 	select {

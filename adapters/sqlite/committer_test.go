@@ -179,7 +179,7 @@ func TestLostBatch(t *testing.T) {
 	db := open(t, clockwork.NewRealClock())
 	ctx := context.Background()
 	require.NoError(t, db.Register(ctx, settle.Registration{Set: "s"}))
-	lease, _, err := db.Acquire(ctx, "s", 0, "a", time.Hour)
+	lease, _, err := db.Acquire(ctx, settle.Claim{Set: "s", Lanes: 2, Owner: "a", TTL: time.Hour})
 	require.NoError(t, err)
 	err = db.InTx(ctx, func(ctx context.Context) error {
 		if err := add(ctx, db, "a"); err != nil {

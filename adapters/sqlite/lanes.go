@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/leat-dev/leat/app/settle"
+	"github.com/leat-dev/leat/domain"
 )
 
 type laneKey struct {
@@ -15,38 +16,79 @@ type laneKey struct {
 
 // Acquire implements settle.Store. An owner that acquires what it holds itself gets a new fence.
 // When the lane is taken over, Attempts is one more than the dead owner noted.
-func (db *DB) Acquire(ctx context.Context, set string, lane int, owner string, ttl time.Duration) (l settle.Lease, ok bool, err error) {
+func (db *DB) Acquire(ctx context.Context, c settle.Claim) (l settle.Lease, ok bool, err error) {
+	if err := c.Validate(); err != nil {
+		return settle.Lease{}, false, err
+	}
 	err = db.write(ctx, func(t *tx) error {
+		now := db.clock.Now()
+		if err := db.admit(t, c, now.UnixMicro()); err != nil {
+			return err
+		}
 		var before string
 		var expires int64
 		var released bool
-		l = settle.Lease{Set: set, Lane: lane, Owner: owner}
-		err := t.w.row(db.q.lane, []any{set, lane}, &before, &l.Fence, &expires, &l.InHand, &l.Attempts, &released)
-		known := err == nil
-		if err != nil && !noRow(err) {
+		l = settle.Lease{Set: c.Set, Lane: c.Lane, Owner: c.Owner}
+		err := t.w.row(db.q.lane, []any{c.Set, c.Lane}, &before, &l.Fence, &expires, &l.InHand, &l.Attempts, &released)
+		if err != nil {
 			return err
 		}
-		now := db.clock.Now()
-		live := known && !released && expires > now.UnixMicro()
-		if live && before != owner {
+		live := !released && expires > now.UnixMicro()
+		if live && before != c.Owner {
 			return nil
 		}
 		l.Fence++
-		l.TakenOver = known && !released && !live
+		l.TakenOver = !released && !live
 		if l.TakenOver && l.InHand != 0 {
 			l.Attempts++
 		}
-		if _, err := t.w.exec(db.q.takeLane, set, lane, owner, l.Fence, now.Add(ttl).UnixMicro()); err != nil {
+		if _, err := t.w.exec(db.q.takeLane, c.Owner, l.Fence, now.Add(c.TTL).UnixMicro(), c.Set, c.Lane); err != nil {
 			return err
 		}
-		delete(t.w.fences, laneKey{set, lane})
+		delete(t.w.fences, laneKey{c.Set, c.Lane})
 		ok = true
 		return nil
 	})
 	if err != nil || !ok {
-		return settle.Lease{}, false, doing(fmt.Sprintf("acquire lane %d of %s", lane, set), err)
+		return settle.Lease{}, false, doing(fmt.Sprintf("acquire lane %d of %s", c.Lane, c.Set), err)
 	}
 	return l, true, nil
+}
+
+// admit refuses claims to lanes that the claimant may not have, and deals the slots to as many lanes
+// as it claims where nobody holds any.
+func (db *DB) admit(t *tx, c settle.Claim, now int64) error {
+	types, lanes, err := db.claims(t, c.Set)
+	if noRow(err) {
+		return unknownSet(domain.NotFound, c.Set)
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.Covers(types); err != nil || lanes == c.Lanes {
+		return err
+	}
+	var owner string
+	if err := t.w.row(db.q.liveOwner, []any{c.Set, now}, &owner); err != nil {
+		return err
+	}
+	if owner != "" {
+		return &settle.OtherLanes{Set: c.Set, InForce: lanes, Claimed: c.Lanes, Owner: owner}
+	}
+	var fence int64
+	var released bool
+	if err := t.w.row(db.q.oldLanes, []any{c.Set}, &fence, &released); err != nil {
+		return err
+	}
+	clear(t.w.fences)
+	if _, err := t.w.exec(db.q.dropLanes, c.Set); err != nil {
+		return err
+	}
+	if _, err := t.w.exec(db.q.newLanes, c.Lanes, c.Set, fence+1, released); err != nil {
+		return err
+	}
+	_, err = t.w.exec(db.q.setLanes, c.Lanes, c.Set)
+	return err
 }
 
 // Renew implements settle.Store. A lease that has run out is renewed as long as nobody took it.

@@ -14,8 +14,10 @@ type queries struct {
 
 	// Handler sets and their lanes.
 	setExists, insertSet, updateSet, insertCursors, setPaused      string
-	sets, cursors, parkedCounts, deliveries, backlog               string
+	setClaims, setLanes, parkedOfSet                               string
+	sets, owners, cursors, parkedCounts, deliveries, backlog       string
 	lane, takeLane, renewLane, releaseLane, noteInHand             string
+	fenceLanes, liveOwner, oldLanes, dropLanes, newLanes           string
 	fence, expireLeases, moveCursor, park, unpark, parked, redrive string
 	deleteSet                                                      []string
 
@@ -48,6 +50,8 @@ func newQueries(prefix string) queries {
 		prunedThrough: in(`UPDATE leat_log_state SET pruned_through = max(pruned_through, ?)`),
 
 		setExists: in(`SELECT count(*) FROM leat_sets WHERE name = ?`),
+		setClaims: in(`SELECT types, lanes FROM leat_sets WHERE name = ?`),
+		setLanes:  in(`UPDATE leat_sets SET lanes = ? WHERE name = ?`),
 		insertSet: in(`INSERT INTO leat_sets (name, types, paused, begins, registered) VALUES (?, ?, 0, ?, ?)`),
 		updateSet: in(`UPDATE leat_sets SET types = ? WHERE name = ?`),
 		insertCursors: in(`INSERT INTO leat_cursors (set_name, slot, position)
@@ -56,17 +60,28 @@ func newQueries(prefix string) queries {
 		deleteSet: []string{
 			in(`DELETE FROM leat_parked WHERE set_name = ?`),
 			in(`DELETE FROM leat_cursors WHERE set_name = ?`),
-			in(`DELETE FROM leat_lanes WHERE set_name = ?`),
+			// The fences stay: a set of the same name may come, and the old owners of its lanes too.
+			in(`UPDATE leat_lanes SET owner = '', expires = 0, in_hand = 0, attempts = 0, released = 1 WHERE set_name = ?`),
 			in(`DELETE FROM leat_sets WHERE name = ?`),
 		},
-		sets:         in(`SELECT name, types, paused FROM leat_sets`),
+		parkedOfSet:  in(`SELECT count(*) FROM leat_parked WHERE set_name = ?`),
+		sets:         in(`SELECT name, types, paused, lanes FROM leat_sets`),
+		owners:       in(`SELECT set_name, owner, count(*) FROM leat_lanes WHERE released = 0 AND expires > ? GROUP BY set_name, owner`),
 		cursors:      in(`SELECT set_name, slot, position FROM leat_cursors`),
 		parkedCounts: in(`SELECT set_name, count(*) FILTER (WHERE state <> 'redrive'), count(*) FILTER (WHERE state = 'redrive') FROM leat_parked GROUP BY set_name`),
 		setPaused:    in(`UPDATE leat_sets SET paused = ? WHERE name = ?`),
 
-		lane: in(`SELECT owner, fence, expires, in_hand, attempts, released FROM leat_lanes WHERE set_name = ? AND lane = ?`),
-		takeLane: in(`INSERT INTO leat_lanes (set_name, lane, owner, fence, expires, in_hand, attempts, released) VALUES (?, ?, ?, ?, ?, 0, 0, 0)
-			ON CONFLICT (set_name, lane) DO UPDATE SET owner = excluded.owner, fence = excluded.fence, expires = excluded.expires, released = 0`),
+		lane:     in(`SELECT owner, fence, expires, in_hand, attempts, released FROM leat_lanes WHERE set_name = ? AND lane = ?`),
+		takeLane: in(`UPDATE leat_lanes SET owner = ?, fence = ?, expires = ?, released = 0 WHERE set_name = ? AND lane = ?`),
+		// An owner that is alive loses its lane as if it had let go; one that is dead has died nevertheless.
+		fenceLanes: in(`UPDATE leat_lanes SET fence = fence + 1, released = max(released, expires > ?2),
+			in_hand = iif(expires > ?2, 0, in_hand), attempts = iif(expires > ?2, 0, attempts) WHERE set_name = ?1`),
+		liveOwner: in(`SELECT coalesce(min(owner), '') FROM leat_lanes WHERE set_name = ? AND released = 0 AND expires > ?`),
+		oldLanes:  in(`SELECT coalesce(max(fence), 0), coalesce(min(released), 1) FROM leat_lanes WHERE set_name = ?`),
+		dropLanes: in(`DELETE FROM leat_lanes WHERE set_name = ?`),
+		newLanes: in(`INSERT INTO leat_lanes (set_name, lane, owner, fence, expires, in_hand, attempts, released)
+			WITH RECURSIVE lanes (lane) AS (VALUES (0) UNION ALL SELECT lane + 1 FROM lanes WHERE lane + 1 < ?)
+			SELECT ?, lane, '', ?, 0, 0, 0, ? FROM lanes`),
 		renewLane:    in(`UPDATE leat_lanes SET expires = ? WHERE set_name = ? AND lane = ? AND fence = ? AND released = 0`),
 		releaseLane:  in(`UPDATE leat_lanes SET released = 1, in_hand = 0, attempts = 0 WHERE set_name = ? AND lane = ? AND fence = ? AND released = 0`),
 		noteInHand:   in(`UPDATE leat_lanes SET in_hand = ?, attempts = ? WHERE set_name = ? AND lane = ?`),

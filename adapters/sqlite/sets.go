@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
 
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/settle"
@@ -15,22 +14,27 @@ var _ settle.Store = (*DB)(nil)
 
 // Register implements settle.Store.
 func (db *DB) Register(ctx context.Context, r settle.Registration) error {
-	types := slices.Clone(r.Types)
-	if types == nil {
-		types = []string{}
-	}
-	slices.Sort(types)
-	list, err := json.Marshal(types)
-	if err != nil {
-		return err
-	}
 	return doing("register the handler set "+r.Set, db.write(ctx, func(t *tx) error {
-		var known int
-		if err := t.w.row(db.q.setExists, []any{r.Set}, &known); err != nil {
+		stored, _, err := db.claims(t, r.Set)
+		known := err == nil
+		if err != nil && !noRow(err) {
 			return err
 		}
-		if known > 0 {
-			_, err := t.w.exec(db.q.updateSet, string(list), r.Set)
+		types, grown := r.Union(stored)
+		if known && !grown {
+			return nil
+		}
+		list, err := json.Marshal(types)
+		if err != nil {
+			return err
+		}
+		if known {
+			clear(t.w.fences)
+			t.touch(TopicSettle)
+			if _, err := t.w.exec(db.q.updateSet, string(list), r.Set); err != nil {
+				return err
+			}
+			_, err := t.w.exec(db.q.fenceLanes, r.Set, db.clock.Now().UnixMicro())
 			return err
 		}
 		var begins int64
@@ -42,23 +46,67 @@ func (db *DB) Register(ctx context.Context, r settle.Registration) error {
 		if _, err := t.w.exec(db.q.insertSet, r.Set, string(list), begins, db.now()); err != nil {
 			return err
 		}
-		_, err := t.w.exec(db.q.insertCursors, event.Slots, r.Set, begins)
+		_, err = t.w.exec(db.q.insertCursors, event.Slots, r.Set, begins)
 		return err
 	}))
 }
 
+// claims returns what decides about claims to a set's lanes; an error of noRow when the set is not known.
+func (db *DB) claims(t *tx, set string) (types []string, lanes int, err error) {
+	var list string
+	if err := t.w.row(db.q.setClaims, []any{set}, &list, &lanes); err != nil {
+		return nil, 0, err
+	}
+	return types, lanes, json.Unmarshal([]byte(list), &types)
+}
+
 // Forget implements settle.Store.
-func (db *DB) Forget(ctx context.Context, set string) error {
-	return doing("forget the handler set "+set, db.write(ctx, func(t *tx) error {
+func (db *DB) Forget(ctx context.Context, set string, types ...string) (settle.Forgotten, error) {
+	gone := settle.Forgotten{Types: types}
+	err := db.write(ctx, func(t *tx) error {
+		stored, _, err := db.claims(t, set)
+		if noRow(err) {
+			return unknownSet(domain.NotFound, set)
+		}
+		if err != nil {
+			return err
+		}
+		var owner string
+		if err := t.w.row(db.q.liveOwner, []any{set, db.clock.Now().UnixMicro()}, &owner); err != nil {
+			return err
+		}
+		if owner != "" {
+			return settle.AtWork(set, owner)
+		}
+		t.touch(TopicSettle)
+		if len(types) > 0 {
+			rest, err := settle.Without(set, stored, types)
+			if err != nil {
+				return err
+			}
+			list, err := json.Marshal(rest)
+			if err != nil {
+				return err
+			}
+			_, err = t.w.exec(db.q.updateSet, string(list), set)
+			return err
+		}
+		gone.Types, gone.Cursors = stored, event.Slots
+		if err := t.w.row(db.q.parkedOfSet, []any{set}, &gone.Parked); err != nil {
+			return err
+		}
 		clear(t.w.fences)
 		for _, query := range db.q.deleteSet {
 			if _, err := t.w.exec(query, set); err != nil {
 				return err
 			}
 		}
-		t.touch(TopicSettle)
 		return nil
-	}))
+	})
+	if err != nil {
+		return settle.Forgotten{}, doing("forget the handler set "+set, err)
+	}
+	return gone, nil
 }
 
 // SetPaused implements settle.Store; a domain.NotFound error when the set is not known.
@@ -99,11 +147,25 @@ func (db *DB) statuses(ctx context.Context) (map[string]*settle.Status, error) {
 	err := each(ctx, q, db.q.sets, nil, func(scan func(...any) error) error {
 		var s settle.Status
 		var types string
-		if err := scan(&s.Set, &types, &s.Paused); err != nil {
+		if err := scan(&s.Set, &types, &s.Paused, &s.Lanes); err != nil {
 			return err
 		}
 		all[s.Set] = &s
 		return json.Unmarshal([]byte(types), &s.Types)
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = each(ctx, q, db.q.owners, []any{db.clock.Now().UnixMicro()}, func(scan func(...any) error) error {
+		var set, owner string
+		var lanes int
+		if err := scan(&set, &owner, &lanes); err != nil {
+			return err
+		}
+		if s := all[set]; s != nil {
+			s.Holds(owner, lanes)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err

@@ -22,6 +22,10 @@ func (db *DB) Settle(ctx context.Context, w settle.Work) error {
 		if err := db.checkFence(t, w.Lease); err != nil {
 			return err
 		}
+		// First, so that what is settled already runs no effect again.
+		if err := db.moveCursor(t, w); err != nil {
+			return err
+		}
 		if w.Effect != nil {
 			if err := w.Effect(context.WithValue(ctx, txKey{db}, t)); err != nil {
 				return err
@@ -31,14 +35,25 @@ func (db *DB) Settle(ctx context.Context, w settle.Work) error {
 	})
 }
 
-// record writes an outcome.
+// moveCursor moves the cursor to an event that is delivered for the first time.
+func (db *DB) moveCursor(t *tx, w settle.Work) error {
+	if !w.First {
+		return nil
+	}
+	res, err := t.w.exec(db.q.moveCursor, w.Event.Position, w.Lease.Set, w.Event.Slot)
+	if err != nil {
+		return doing("settle event "+w.Event.ID, err)
+	}
+	n, err := res.RowsAffected()
+	if err == nil && n == 0 {
+		err = settle.ErrSettled
+	}
+	return err
+}
+
+// record writes the rest of an outcome.
 func (db *DB) record(t *tx, w settle.Work) error {
 	set, position := w.Lease.Set, w.Event.Position
-	if w.First {
-		if _, err := t.w.exec(db.q.moveCursor, position, set, w.Event.Slot); err != nil {
-			return err
-		}
-	}
 	if w.Park != nil {
 		return db.park(t, set, w.Event, *w.Park)
 	}

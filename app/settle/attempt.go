@@ -33,7 +33,7 @@ type Attempt struct {
 	first   bool // not parked before
 	outcome Outcome
 	parked  Parked
-	fenced  bool
+	refused error // ErrFenced or ErrSettled
 }
 
 type attemptKey struct{}
@@ -95,7 +95,11 @@ func (a *Attempt) Bury(ctx context.Context, reason string) error {
 func (a *Attempt) settle(ctx context.Context, o Outcome, w Work) error {
 	w.Lease, w.Event, w.First = a.lane.lease, a.Event, a.first
 	if err := a.lane.group.store.Settle(ctx, w); err != nil {
-		a.fenced = a.fenced || errors.Is(err, ErrFenced)
+		for _, final := range []error{ErrFenced, ErrSettled} {
+			if errors.Is(err, final) {
+				a.refused = final
+			}
+		}
 		return err
 	}
 	a.outcome = o

@@ -2,8 +2,10 @@ package settle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
 	"github.com/leat-dev/leat/app/handler"
+	"github.com/leat-dev/leat/domain"
 )
 
 // Config says how lanes are kept. The zero value works.
@@ -66,6 +69,7 @@ type Group struct {
 	paused atomic.Bool
 	seen   atomic.Int64 // every lane has been told of what the log holds up to here
 	pause  pauser
+	stands string // why this process stands by; of keep
 
 	working sync.WaitGroup // the lanes
 	ended   sync.WaitGroup // everything
@@ -179,6 +183,7 @@ func (g *Group) keep(ctx context.Context, changed <-chan struct{}) {
 		case <-changed:
 			changed = g.store.ParkedChanged()
 			unread = !g.look(ctx)
+			g.acquire(ctx) // types that kept this process from it may be forgotten
 		case <-poll.Chan():
 			if unread {
 				unread = !g.look(ctx)
@@ -234,15 +239,23 @@ func (g *Group) readPaused(ctx context.Context) error {
 // acquire starts every lane that this process may have and does not work yet.
 func (g *Group) acquire(ctx context.Context) {
 	for _, l := range g.lanes {
-		if ctx.Err() != nil || l.running.Load() {
+		if ctx.Err() != nil {
+			return
+		}
+		if l.running.Load() {
 			continue
 		}
-		lease, ok, err := g.store.Acquire(ctx, g.set.Name(), l.number, g.cfg.Owner, g.cfg.LeaseTTL)
+		lease, ok, err := g.store.Acquire(ctx, Claim{
+			Set: g.set.Name(), Lane: l.number, Lanes: len(g.lanes), Types: g.set.Types(), Owner: g.cfg.Owner, TTL: g.cfg.LeaseTTL,
+		})
+		if ctx.Err() != nil && !ok {
+			return
+		}
+		if g.standsBy(err) {
+			return // as with all others
+		}
 		if err != nil {
-			if ctx.Err() == nil {
-				g.logger.Warn("take a lane", "lane", l.number, "error", err)
-			}
-			continue
+			g.logger.Warn("take a lane", "lane", l.number, "error", err)
 		}
 		if !ok {
 			continue
@@ -252,6 +265,43 @@ func (g *Group) acquire(ctx context.Context) {
 		go l.run(ctx, lease)
 	}
 }
+
+// standsBy tells whether the error says that no lane of the set is for this process now, and says
+// so to people when that is news.
+func (g *Group) standsBy(err error) bool {
+	var types *UnknownTypes
+	var lanes *OtherLanes
+	var level slog.Level
+	var what string
+	switch {
+	case errors.As(err, &types):
+		err, level = types, slog.LevelError
+		what = "handled by another version: this process stands by; if nobody handles these types any more, let go of them: leat handlers forget " +
+			types.Set + " --type " + strings.Join(types.Types, " --type ")
+	case errors.As(err, &lanes):
+		err, level = lanes, slog.LevelWarn
+		what = "worked with another number of lanes: this process stands by until nobody does"
+	case domain.KindOf(err) == domain.NotFound:
+		level, what = slog.LevelError, "the handler set was forgotten: this process stands by; its next start makes the set known anew"
+		err = errForgotten
+	case err != nil:
+		return false
+	}
+	if err != nil {
+		if why := err.Error(); why != g.stands {
+			g.stands = why
+			g.logger.Log(context.Background(), level, what, "error", err)
+		}
+		return true
+	}
+	if g.stands != "" {
+		g.logger.Info("this process no longer stands by")
+		g.stands = ""
+	}
+	return false
+}
+
+var errForgotten = errors.New("the store does not know the set")
 
 func (g *Group) renew(ctx context.Context) {
 	var held []Lease

@@ -92,7 +92,14 @@ func (l *lane) run(parent context.Context, lease Lease) {
 	l.mu.Unlock()
 	l.lease = lease
 	unsubscribed := l.subscribe(ctx)
-	err := l.work(ctx)
+	err := l.begin(ctx)
+	for err == nil {
+		// What the answer to a commit did not tell, because it never came, the cursors do.
+		if err = l.work(ctx); errors.Is(err, ErrSettled) {
+			l.group.logger.Warn("an event turned out to be settled already; reading anew how far the lane is", "lane", l.number)
+			err = l.read(ctx)
+		}
+	}
 	cancel()
 	<-unsubscribed
 	l.mu.Lock()
@@ -152,9 +159,6 @@ func (l *lane) letGo(stopping bool) {
 }
 
 func (l *lane) work(ctx context.Context) error {
-	if err := l.begin(ctx); err != nil {
-		return err
-	}
 	flush := l.group.clock.NewTicker(5 * time.Second)
 	defer flush.Stop()
 	for {
@@ -214,17 +218,8 @@ func (l *lane) wait(ctx context.Context, inbox <-chan arrival, due clockwork.Tim
 	return nil
 }
 
-// begin reads where the lane stands.
+// begin makes ready to work by a new lease.
 func (l *lane) begin(ctx context.Context) error {
-	statuses, err := l.group.store.Statuses(ctx)
-	if err != nil {
-		return fmt.Errorf("read cursors: %w", err)
-	}
-	status, known := statuses[l.group.set.Name()]
-	if !known {
-		return fmt.Errorf("handler set %s is not registered", l.group.set.Name())
-	}
-	l.cursors, l.stored = status.Cursors, status.Cursors
 	l.careful = 0
 	if l.lease.TakenOver {
 		_, last, err := l.group.log.Bounds(ctx)
@@ -234,6 +229,20 @@ func (l *lane) begin(ctx context.Context) error {
 		l.careful = max(last, 1)
 		l.group.logger.Warn("took over a lane whose owner died", "lane", l.number, "in_hand", l.lease.InHand)
 	}
+	return l.read(ctx)
+}
+
+// read reads where the lane stands.
+func (l *lane) read(ctx context.Context) error {
+	statuses, err := l.group.store.Statuses(ctx)
+	if err != nil {
+		return fmt.Errorf("read cursors: %w", err)
+	}
+	status, known := statuses[l.group.set.Name()]
+	if !known {
+		return fmt.Errorf("handler set %s is not registered", l.group.set.Name())
+	}
+	l.cursors, l.stored = status.Cursors, status.Cursors
 	l.behind.Store(true)
 	return l.loadParked(ctx)
 }
@@ -396,6 +405,10 @@ func (l *lane) sleep(ctx context.Context, d time.Duration) error {
 func (l *lane) arrive(ctx context.Context, a arrival) error {
 	l.caughtUp(a.seen) // what was dealt before this one is done
 	if err := l.reach(ctx, a.Entry); err != nil {
+		if errors.Is(err, ErrSettled) {
+			a.message.Ack() // the log has what there is to do
+			return err
+		}
 		select {
 		case l.inbox <- a: // letGo decides about it
 		default:
@@ -466,7 +479,7 @@ func (l *lane) parkBehind(ctx context.Context, e event.Envelope) error {
 			l.waiting.add(p)
 			return nil
 		}
-		if errors.Is(err, ErrFenced) {
+		if errors.Is(err, ErrFenced) || errors.Is(err, ErrSettled) {
 			return err
 		}
 		if err := l.rest(ctx, fmt.Errorf("park %s %s behind its key: %w", e.Type, e.ID, err)); err != nil {
@@ -519,8 +532,8 @@ func (l *lane) deliver(ctx context.Context, a *Attempt) error {
 				return l.group.store.NoteInHand(context.WithoutCancel(ctx), l.lease, 0, 0)
 			}
 			return nil
-		case a.fenced:
-			return ErrFenced
+		case a.refused != nil:
+			return a.refused
 		}
 		// The chain has logged why.
 		if err := l.sleep(ctx, l.group.pause.failed()); err != nil {

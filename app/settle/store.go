@@ -9,13 +9,6 @@ import (
 	"github.com/leat-dev/leat/app/event"
 )
 
-// Registration makes a handler set known to the store.
-type Registration struct {
-	Set       string
-	Types     []string // what it subscribes to, sorted
-	FromStart bool     // a set seen for the first time begins at the start of the log, else after its present end
-}
-
 // Lease is the right to work one lane of a set. Its fence rises with every new owner: a commit
 // under an older one is refused.
 type Lease struct {
@@ -30,8 +23,12 @@ type Lease struct {
 	Attempts int
 }
 
-// ErrFenced is returned to the owner of a lane that somebody else has taken over.
+// ErrFenced is returned to the owner of a lane that somebody else has taken over, or that nobody
+// who knows so few event types may own any more.
 var ErrFenced = errors.New("the lane has another owner now")
+
+// ErrSettled is returned for the first delivery of an event that the cursor of its slot has passed.
+var ErrSettled = errors.New("the event is settled already")
 
 // ParkState says why a parked event waits.
 type ParkState string
@@ -72,29 +69,46 @@ type Work struct {
 // Status is how far a set is.
 type Status struct {
 	Set     string
-	Types   []string
+	Types   []string // sorted
 	Paused  bool
+	Lanes   int            // as the set was last worked; 0 before it ever was
+	Owners  map[string]int // how many lanes each live owner holds
 	Cursors [event.Slots]int64
 	Parked  int // failed, behind or held
 	Redrive int
+}
+
+// Holds notes an owner and how many lanes it holds.
+func (s *Status) Holds(owner string, lanes int) {
+	if s.Owners == nil {
+		s.Owners = map[string]int{}
+	}
+	s.Owners[owner] += lanes
 }
 
 // Store keeps what sets have settled. There is one record per set and slot, the same whatever bus
 // brought the event. Implementations pass settletest.
 type Store interface {
 	// Register makes a set known, and with it the start of its cursors, before anything is
-	// published. The types of a known set are replaced.
+	// published. A known set gets the types that it has not got yet, and loses none. When it gets
+	// any, its lanes are fenced in the same transaction: their owners, who step over what they do
+	// not know, can commit nothing more. A live owner loses its lanes as if it had let go of them.
 	Register(ctx context.Context, r Registration) error
-	// Forget removes a set with its cursors, parked events and leases; its dead letters stay.
-	Forget(ctx context.Context, set string) error
+	// Forget removes types of a set, or all of it with its cursors, parked events and leases when
+	// none are named; its dead letters stay. A domain.NotFound error for a set or a type that is not
+	// known, a domain.Conflict while somebody holds a lane of the set.
+	Forget(ctx context.Context, set string, types ...string) (Forgotten, error)
 	// Statuses returns all known sets by name.
 	Statuses(ctx context.Context) (map[string]Status, error)
 	// SetPaused stores whether a set rests.
 	SetPaused(ctx context.Context, set string, paused bool) error
 
-	// Acquire takes a lane for ttl if it is free or its lease has run out. ok is false when
-	// somebody else holds it.
-	Acquire(ctx context.Context, set string, lane int, owner string, ttl time.Duration) (l Lease, ok bool, err error)
+	// Acquire takes a lane if it is free or its lease has run out; ok is false when somebody else
+	// holds it. An UnknownTypes error refuses who does not handle all types of the set. An OtherLanes
+	// error refuses who has another number of lanes than others who hold one; when nobody does, the claim
+	// deals the slots anew, to lanes of which each counts as taken over if any of the old ones would
+	// have been. Fences rise over all of that. A domain.NotFound error when the set is not known.
+	Acquire(ctx context.Context, c Claim) (l Lease, ok bool, err error)
 	// Renew extends leases by ttl; it returns those that are lost.
 	Renew(ctx context.Context, leases []Lease, ttl time.Duration) (lost []Lease, err error)
 	// Release lets go of a lane, so that the next owner does not count a death.
@@ -105,14 +119,16 @@ type Store interface {
 
 	// Settle writes one delivery's outcome. When it returns nil the work is on disk; when it
 	// returns an error none of it is. An error of Effect is returned as it is; a panic in Effect
-	// reaches the caller. ErrFenced when the lease is lost. Many callers may share one commit,
-	// each under its own savepoint.
+	// reaches the caller. ErrFenced when the lease is lost; ErrSettled, and Effect is not run, when it is
+	// a First whose event the cursor has passed. Many callers may share one commit, each under its own
+	// savepoint.
 	Settle(ctx context.Context, w Work) error
 	// Advance moves cursors of a lane past events that its set does not subscribe to.
 	Advance(ctx context.Context, l Lease, cursors map[int]int64) error
 	// Parked returns a set's parked events of the given slots by position.
 	Parked(ctx context.Context, set string, slots []int) ([]Parked, error)
 	// ParkedChanged returns a channel that is closed when somebody other than a lane's owner
-	// changed something that lanes must see: a retried dead letter, a pause, a resume.
+	// changed something that lanes must see: a retried dead letter, a pause, a resume, other
+	// types of a set.
 	ParkedChanged() <-chan struct{}
 }

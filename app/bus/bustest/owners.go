@@ -11,13 +11,23 @@ import (
 	"github.com/leat-dev/leat/app/settle"
 )
 
+// acquire claims the key's lane for another process, which handles all that the set does.
+func (w *world) acquire(set, key, owner string) (settle.Lease, bool, error) {
+	w.Helper()
+	statuses, err := w.store.Statuses(w.ctx)
+	require.NoError(w, err)
+	return w.store.Acquire(w.ctx, settle.Claim{
+		Set: set, Lane: laneOf(key), Lanes: lanes, Types: statuses[set].Types, Owner: owner, TTL: time.Minute,
+	})
+}
+
 // ghost makes a process die with an event in hand, after others had died with it before.
 func (w *world) ghost(set handler.Set, key string, position int64, died int) {
 	w.Helper()
 	bound, err := set.Bind(w.catalogue)
 	require.NoError(w, err)
 	require.NoError(w, w.store.Register(w.ctx, settle.Registration{Set: set.Name(), Types: bound.Types(), FromStart: true}))
-	l, ok, err := w.store.Acquire(w.ctx, set.Name(), laneOf(key), "ghost", time.Minute)
+	l, ok, err := w.acquire(set.Name(), key, "ghost")
 	require.NoError(w, err)
 	require.True(w, ok)
 	require.NoError(w, w.store.NoteInHand(w.ctx, l, position, died))
@@ -61,7 +71,7 @@ func deathInBetween(w *world) {
 	h.set(func() { h.killed = true })
 	s.halt() // without letting go of its lanes
 	w.clock.Advance(time.Minute)
-	lease, ok, err := w.store.Acquire(w.ctx, "one", laneOf("a"), "two", time.Minute)
+	lease, ok, err := w.acquire("one", "a", "two")
 	require.NoError(w, err)
 	require.True(w, ok)
 	require.True(w, lease.TakenOver)
@@ -115,7 +125,7 @@ func staleOwner(w *world) {
 	g.someone(w)
 	cut.Store(true)
 	w.clock.Advance(time.Minute)
-	lease, ok, err := w.store.Acquire(w.ctx, "one", laneOf("a"), "two", time.Minute)
+	lease, ok, err := w.acquire("one", "a", "two")
 	require.NoError(w, err)
 	require.True(w, ok)
 	require.True(w, lease.TakenOver)

@@ -73,7 +73,7 @@ func (f *fixture) bury(t *testing.T, set, tenant, typ string) deadletter.Letter 
 	l, ok := f.leases[set]
 	if !ok {
 		require.NoError(t, f.Register(ctx, settle.Registration{Set: set, Types: []string{typ}}))
-		l, ok, _ = f.Acquire(ctx, set, 0, "tests", 24*time.Hour)
+		l, ok, _ = f.Acquire(ctx, settle.Claim{Set: set, Lanes: 1, Types: []string{typ}, Owner: "tests", TTL: 24 * time.Hour})
 		require.True(t, ok)
 		f.leases[set] = l
 	}
@@ -258,7 +258,9 @@ func tenants(t *testing.T, f *fixture) {
 func setGone(t *testing.T, f *fixture) {
 	l := f.bury(t, "audit", "acme", "a.b")
 	ctx := ctxOf(t)
-	require.NoError(t, f.Forget(ctx, "audit"))
+	require.NoError(t, f.Release(ctx, f.leases["audit"]))
+	_, err := f.Forget(ctx, "audit")
+	require.NoError(t, err)
 	require.Equal(t, domain.Conflict, domain.KindOf(f.RetryDeadLetter(ctx, "acme", l.ID(), "ann")), "nobody would handle it")
 	require.Equal(t, l, f.get(t, l))
 	require.NoError(t, f.DiscardDeadLetter(ctx, "acme", l.ID(), "ann"))

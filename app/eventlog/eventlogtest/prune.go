@@ -53,7 +53,9 @@ func pruneWithoutSets(t *testing.T, f *fixture) {
 
 func (f *fixture) lease(t *testing.T, set string) settle.Lease {
 	t.Helper()
-	l, ok, err := f.Acquire(ctxOf(t), set, 0, "tests", time.Hour)
+	l, ok, err := f.Acquire(ctxOf(t), settle.Claim{
+		Set: set, Lanes: 1, Types: []string{"build.started"}, Owner: "tests", TTL: time.Hour,
+	})
 	require.NoError(t, err)
 	require.True(t, ok)
 	return l
@@ -83,7 +85,9 @@ func pruneKeepsUnsettled(t *testing.T, f *fixture) {
 	require.NoError(t, f.Settle(ctx, settle.Work{Lease: slow, Event: all[2], First: true}))
 	f.prune(t, late, 10, 1)
 	require.Equal(t, []string{"d"}, ids(f.all(t, 1)))
-	require.NoError(t, f.Forget(ctx, "slow"))
+	require.NoError(t, f.Release(ctx, slow))
+	_, err := f.Forget(ctx, "slow")
+	require.NoError(t, err)
 	f.prune(t, late, 10, 1)
 }
 

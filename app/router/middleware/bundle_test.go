@@ -62,7 +62,9 @@ func setup(t *testing.T, failed int, reaction handler.Option) *bundle {
 	require.NoError(t, b.store.Register(context.Background(), settle.Registration{Set: "one", Types: b.set.Types()}))
 	e := b.store.Append(anEvent)[0]
 	if failed > 0 {
-		lease, _, err := b.store.Acquire(context.Background(), "one", 0, "before", time.Minute)
+		lease, _, err := b.store.Acquire(context.Background(), settle.Claim{
+			Set: "one", Lanes: 1, Types: b.set.Types(), Owner: "before", TTL: time.Minute,
+		})
 		require.NoError(t, err)
 		require.NoError(t, b.store.Settle(context.Background(), settle.Work{Lease: lease, Event: e, First: true, Park: &settle.Parked{
 			Position: e.Position, Slot: e.Slot, Key: e.Key(), State: settle.Failed, Attempts: failed,

@@ -31,36 +31,65 @@ type Store interface {
 
 // Run tests a store. open returns an empty one that takes the time from clock, and sees to its end.
 func Run(t *testing.T, open func(t *testing.T, clock clockwork.Clock) Store) {
-	for _, c := range []struct {
-		name string
-		test func(t *testing.T, f *fixture)
-	}{
-		{"register", register},
-		{"register again", registerAgain},
-		{"forget", forget},
-		{"pause and resume", pauseAndResume},
-		{"a lane has one owner", oneOwner},
-		{"a dead owner's lane is taken over", takeOver},
-		{"what was in hand is counted", inHand},
-		{"renew", renew},
-		{"an old owner can write nothing", fences},
-		{"settle moves the cursor", settleMovesCursor},
-		{"the effect and the cursor commit together", effectAndCursor},
-		{"a panic in an effect", panicInEffect},
-		{"settle joins a transaction", settleInTx},
-		{"one failing work among many", failingAmongMany},
-		{"advance", advance},
-		{"park", park},
-		{"parked events of some slots", parkedBySlots},
-		{"an attempt of a parked event", attemptOfParked},
-		{"bury", bury},
-		{"redrive handled", redriveHandled},
-		{"redrive fails again", redriveFails},
-		{"exactly once under takeover", exactlyOnceUnderTakeover},
-		{"deliveries", deliveries},
-		{"backlog", backlog},
-		{"model", model},
-	} {
+	run(t, open, append(owners,
+		one{"register", register},
+		one{"register again", registerAgain},
+		one{"forget", forget},
+		one{"pause and resume", pauseAndResume},
+		one{"a lane has one owner", oneOwner},
+		one{"a dead owner's lane is taken over", takeOver},
+		one{"what was in hand is counted", inHand},
+		one{"renew", renew},
+		one{"an old owner can write nothing", fences},
+		one{"settle moves the cursor", settleMovesCursor},
+		one{"the effect and the cursor commit together", effectAndCursor},
+		one{"a panic in an effect", panicInEffect},
+		one{"settle joins a transaction", settleInTx},
+		one{"one failing work among many", failingAmongMany},
+		one{"advance", advance},
+		one{"park", park},
+		one{"parked events of some slots", parkedBySlots},
+		one{"an attempt of a parked event", attemptOfParked},
+		one{"bury", bury},
+		one{"redrive handled", redriveHandled},
+		one{"redrive fails again", redriveFails},
+		one{"exactly once under takeover", exactlyOnceUnderTakeover},
+		one{"deliveries", deliveries},
+		one{"backlog", backlog},
+		one{"one number of lanes at a time", oneNumberOfLanes},
+		one{"an old version beside a new one", oldBesideNew},
+		one{"model", model},
+	))
+}
+
+// RunOwners is the part of the suite that says who may own lanes. It asks for nothing but the
+// settlement records: a fake for the tests of others passes it too.
+func RunOwners(t *testing.T, open func(t *testing.T, clock clockwork.Clock) settle.Store) {
+	run(t, func(t *testing.T, clock clockwork.Clock) Store { return alone{records: open(t, clock)} }, owners)
+}
+
+// alone is settlement records without the rest.
+type alone struct {
+	records
+	rest
+}
+
+type records interface{ settle.Store }
+
+type rest interface {
+	settle.Deliveries
+	settle.Backlogs
+	eventlog.Log
+	deadletter.Store
+}
+
+type one struct {
+	name string
+	test func(t *testing.T, f *fixture)
+}
+
+func run(t *testing.T, open func(t *testing.T, clock clockwork.Clock) Store, cases []one) {
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			clock := clockwork.NewFakeClockAt(start)
@@ -136,12 +165,28 @@ func (f *fixture) register(t testing.TB, set string) {
 	require.NoError(t, f.Register(ctxOf(t), settle.Registration{Set: set, Types: []string{typ}}))
 }
 
+// acquire claims a lane for a process that handles typ, with as many lanes as there can be.
+func (f *fixture) acquire(t testing.TB, set string, lane int, owner string) (settle.Lease, bool, error) {
+	t.Helper()
+	return f.Acquire(ctxOf(t), settle.Claim{Set: set, Lane: lane, Lanes: event.Slots, Types: []string{typ}, Owner: owner, TTL: ttl})
+}
+
 func (f *fixture) mustAcquire(t testing.TB, set string, lane int, owner string) settle.Lease {
 	t.Helper()
-	l, ok, err := f.Acquire(ctxOf(t), set, lane, owner, ttl)
+	l, ok, err := f.acquire(t, set, lane, owner)
 	require.NoError(t, err)
 	require.True(t, ok, "lane %d of %s is not free for %s", lane, set, owner)
 	return l
+}
+
+// closes waits until a channel of ParkedChanged is closed.
+func (f *fixture) closes(t testing.TB, changed <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-changed:
+	case <-ctxOf(t).Done():
+		t.Fatal("ParkedChanged was not closed")
+	}
 }
 
 func (f *fixture) mustSettle(t testing.TB, w settle.Work) {

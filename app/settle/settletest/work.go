@@ -26,7 +26,7 @@ func settleMovesCursor(t *testing.T, f *fixture) {
 	require.Equal(t, everywhere(0), f.status(t, "other").Cursors)
 
 	e.Position--
-	f.mustSettle(t, settle.Work{Lease: l, Event: e, First: true})
+	require.ErrorIs(t, f.Settle(ctxOf(t), settle.Work{Lease: l, Event: e, First: true}), settle.ErrSettled)
 	require.Equal(t, want, f.status(t, "s").Cursors, "a cursor never goes back")
 }
 
@@ -182,7 +182,7 @@ func exactlyOnceUnderTakeover(t *testing.T, f *fixture) {
 	together(owners, func(owner int) {
 		for done.Load() == 0 && ctx.Err() == nil {
 			f.clock.Advance(ttl) // whoever has the lane has overslept
-			l, ok, err := f.Acquire(ctx, "s", 0, fmt.Sprint("owner", owner), ttl)
+			l, ok, err := f.acquire(t, "s", 0, fmt.Sprint("owner", owner))
 			if err != nil {
 				t.Error(err)
 				return

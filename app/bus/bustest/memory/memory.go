@@ -16,6 +16,7 @@ import (
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
 	"github.com/leat-dev/leat/app/settle"
+	"github.com/leat-dev/leat/domain"
 )
 
 // Store is the log and the record. Hooks may be set before it is used.
@@ -161,33 +162,102 @@ func (s *Store) Bounds(context.Context) (first, last int64, err error) {
 func (s *Store) Register(_ context.Context, r settle.Registration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := s.statuses[r.Set]
-	status.Set, status.Types = r.Set, r.Types
+	status, known := s.statuses[r.Set]
+	status.Set = r.Set
+	var grown bool
+	if status.Types, grown = r.Union(status.Types); grown && known {
+		for _, l := range s.lanesOf(r.Set) {
+			if l.held && l.expires.After(s.clock.Now()) {
+				l.held, l.InHand, l.Attempts = false, 0, 0
+			}
+			l.Fence++
+		}
+		s.announce()
+	}
 	s.statuses[r.Set] = status
 	return nil
 }
 
 // Forget implements settle.Store.
-func (s *Store) Forget(_ context.Context, set string) error {
+func (s *Store) Forget(_ context.Context, set string, types ...string) (settle.Forgotten, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	status, known := s.statuses[set]
+	if !known {
+		return settle.Forgotten{}, unknown(set)
+	}
+	if owner := s.liveOwner(set); owner != "" {
+		return settle.Forgotten{}, settle.AtWork(set, owner)
+	}
+	if len(types) > 0 {
+		rest, err := settle.Without(set, status.Types, types)
+		if err != nil {
+			return settle.Forgotten{}, err
+		}
+		status.Types = rest
+		s.statuses[set] = status
+		s.announce()
+		return settle.Forgotten{Types: types}, nil
+	}
+	gone := settle.Forgotten{Types: status.Types, Cursors: event.Slots, Parked: len(s.parked[set])}
+	for _, l := range s.lanesOf(set) {
+		l.held, l.InHand, l.Attempts = false, 0, 0 // the fence stays
+	}
 	delete(s.statuses, set)
 	delete(s.parked, set)
-	return nil
+	s.announce()
+	return gone, nil
+}
+
+func unknown(set string) error {
+	return domain.Errorf(domain.NotFound, "HANDLER_NOT_FOUND", "no handler set %q is known", set)
+}
+
+// lanesOf returns the lanes of a set by number.
+func (s *Store) lanesOf(set string) []*lease {
+	var all []*lease
+	for _, l := range s.leases {
+		if l.Set == set {
+			all = append(all, l)
+		}
+	}
+	slices.SortFunc(all, func(a, b *lease) int { return a.Lane - b.Lane })
+	return all
+}
+
+func (s *Store) liveOwner(set string) string {
+	for _, l := range s.lanesOf(set) {
+		if l.held && l.expires.After(s.clock.Now()) {
+			return l.Owner
+		}
+	}
+	return ""
 }
 
 // Statuses implements settle.Store.
 func (s *Store) Statuses(context.Context) (map[string]settle.Status, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.statuses), nil
+	all := maps.Clone(s.statuses)
+	for name, status := range all {
+		for _, l := range s.lanesOf(name) {
+			if l.held && l.expires.After(s.clock.Now()) {
+				status.Holds(l.Owner, 1)
+			}
+		}
+		all[name] = status
+	}
+	return all, nil
 }
 
 // SetPaused implements settle.Store.
 func (s *Store) SetPaused(_ context.Context, set string, paused bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := s.statuses[set]
+	status, known := s.statuses[set]
+	if !known {
+		return unknown(set)
+	}
 	status.Paused = paused
 	s.statuses[set] = status
 	s.announce()
@@ -215,25 +285,51 @@ func (s *Store) ParkedChanged() <-chan struct{} {
 }
 
 // Acquire implements settle.Store.
-func (s *Store) Acquire(_ context.Context, set string, n int, owner string, ttl time.Duration) (settle.Lease, bool, error) {
+func (s *Store) Acquire(_ context.Context, c settle.Claim) (settle.Lease, bool, error) {
+	if err := c.Validate(); err != nil {
+		return settle.Lease{}, false, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.leases[lane{set, n}]
-	if l == nil {
-		l = &lease{Lease: settle.Lease{Set: set, Lane: n}}
-		s.leases[lane{set, n}] = l
+	status, known := s.statuses[c.Set]
+	if !known {
+		return settle.Lease{}, false, unknown(c.Set)
 	}
+	if err := c.Covers(status.Types); err != nil {
+		return settle.Lease{}, false, err
+	}
+	if status.Lanes != c.Lanes {
+		if owner := s.liveOwner(c.Set); owner != "" {
+			return settle.Lease{}, false, &settle.OtherLanes{Set: c.Set, InForce: status.Lanes, Claimed: c.Lanes, Owner: owner}
+		}
+		s.dealAnew(c.Set, c.Lanes)
+		status.Lanes = c.Lanes
+		s.statuses[c.Set] = status
+	}
+	l := s.leases[lane{c.Set, c.Lane}]
 	live := l.held && l.expires.After(s.clock.Now())
-	if live && l.Owner != owner {
+	if live && l.Owner != c.Owner {
 		return settle.Lease{}, false, nil
 	}
 	l.TakenOver = l.held && !live
 	if l.TakenOver && l.InHand != 0 {
 		l.Attempts++
 	}
-	l.Owner, l.held, l.expires = owner, true, s.clock.Now().Add(ttl)
+	l.Owner, l.held, l.expires = c.Owner, true, s.clock.Now().Add(c.TTL)
 	l.Fence++
 	return l.Lease, true, nil
+}
+
+func (s *Store) dealAnew(set string, lanes int) {
+	var fence int64
+	died := false
+	for _, l := range s.lanesOf(set) {
+		fence, died = max(fence, l.Fence), died || l.held
+		delete(s.leases, lane{set, l.Lane})
+	}
+	for n := range lanes {
+		s.leases[lane{set, n}] = &lease{Lease: settle.Lease{Set: set, Lane: n, Fence: fence + 1}, held: died}
+	}
 }
 
 // Renew implements settle.Store.
@@ -297,9 +393,13 @@ func (s *Store) Settle(ctx context.Context, w settle.Work) error {
 	}
 	s.mu.Lock()
 	fenced := s.fenced(w.Lease)
+	settled := w.First && w.Event.Position <= s.statuses[w.Lease.Set].Cursors[w.Event.Slot]
 	s.mu.Unlock()
 	if fenced {
 		return settle.ErrFenced
+	}
+	if settled {
+		return settle.ErrSettled
 	}
 	if w.Effect != nil {
 		if err := w.Effect(ctx); err != nil {
