@@ -3,10 +3,13 @@ package wiring
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/leat-dev/leat/adapters/devinbox"
 	"github.com/leat-dev/leat/adapters/httpapi"
 	"github.com/leat-dev/leat/app/deadletter"
+	"github.com/leat-dev/leat/app/handler"
 	"github.com/leat-dev/leat/app/settle"
 	"github.com/leat-dev/leat/domain"
 )
@@ -21,7 +24,8 @@ type control struct {
 
 var _ httpapi.Handlers = control{}
 
-// Handlers returns the sets of the service, whichever process works them.
+// Handlers returns all sets that are stored, whichever process works them and whether or not this one
+// knows them, and those that keep no record.
 func (c control) Handlers(ctx context.Context) ([]httpapi.HandlerStatus, error) {
 	statuses, err := c.store.Statuses(ctx)
 	if err != nil {
@@ -36,14 +40,29 @@ func (c control) Handlers(ctx context.Context) ([]httpapi.HandlerStatus, error) 
 		return nil, fmt.Errorf("count the dead letters: %w", err)
 	}
 	var out []httpapi.HandlerStatus
+	known := map[string][]string{}
 	for _, set := range c.sets {
-		name := set.Name()
-		status := statuses[name]
+		if set.RunsEverywhere() {
+			out = append(out, httpapi.HandlerStatus{Name: set.Name(), Types: set.Types(), EveryInstance: true})
+		}
+		known[set.Name()] = set.Types()
+	}
+	for name, status := range statuses {
 		parked := status.Parked + status.Redrive
-		out = append(out, httpapi.HandlerStatus{
-			Name: name, Types: set.Types(), EveryInstance: set.RunsEverywhere(), Paused: status.Paused,
+		h := httpapi.HandlerStatus{
+			Name: name, Types: status.Types, Paused: status.Paused, Lanes: status.Lanes, IdleLanes: status.Lanes,
 			Backlog: backlog[name] + parked, Parked: parked, DeadLetters: dead[name],
-		})
+		}
+		for _, typ := range status.Types {
+			if !slices.Contains(known[name], typ) {
+				h.UnknownTypes = append(h.UnknownTypes, typ)
+			}
+		}
+		for _, owner := range slices.Sorted(maps.Keys(status.Owners)) {
+			h.Owners = append(h.Owners, httpapi.Owner{Name: owner, Lanes: status.Owners[owner]})
+			h.IdleLanes -= status.Owners[owner]
+		}
+		out = append(out, h)
 	}
 	return out, nil
 }
@@ -55,17 +74,25 @@ func (c control) Pause(ctx context.Context, name string) error { return c.setPau
 func (c control) Resume(ctx context.Context, name string) error { return c.setPaused(ctx, name, false) }
 
 func (c control) setPaused(ctx context.Context, name string, paused bool) error {
-	for _, set := range c.sets {
-		if set.Name() != name {
-			continue
-		}
-		if set.RunsEverywhere() {
-			return domain.Errorf(domain.Conflict, "HANDLER_NOT_PAUSABLE",
-				"handler set %q runs in every process and keeps no record: what it does not take is gone, so it cannot rest", name)
-		}
-		return c.store.SetPaused(ctx, name, paused)
+	if c.keepsNoRecord(name) {
+		return domain.Errorf(domain.Conflict, "HANDLER_NOT_PAUSABLE",
+			"handler set %q runs in every process and keeps no record: what it does not take is gone, so it cannot rest", name)
 	}
-	return domain.Errorf(domain.NotFound, "HANDLER_NOT_FOUND", "there is no handler set %q", name)
+	return c.store.SetPaused(ctx, name, paused)
+}
+
+// Forget lets go of event types of a set, or of the set.
+func (c control) Forget(ctx context.Context, name string, types []string) (httpapi.ForgottenHandler, error) {
+	if c.keepsNoRecord(name) {
+		return httpapi.ForgottenHandler{}, domain.Errorf(domain.Conflict, "HANDLER_KEEPS_NO_RECORD",
+			"handler set %q runs in every process and keeps no record: there is nothing to let go of", name)
+	}
+	gone, err := c.store.Forget(ctx, name, types...)
+	return httpapi.ForgottenHandler{Name: name, Types: gone.Types, Cursors: gone.Cursors, Parked: gone.Parked}, err
+}
+
+func (c control) keepsNoRecord(name string) bool {
+	return slices.ContainsFunc(c.sets, func(s *handler.Bound) bool { return s.Name() == name && s.RunsEverywhere() })
 }
 
 // inboxPage shows the built-in inbox to the API.

@@ -68,7 +68,7 @@ func TestOpenAPIDocumentIsWhole(t *testing.T) {
 		"get /v1/audit", "get /v1/emails", "get /v1/inbox", "get /v1/inbox/{id}",
 		"get /v1/dead-letters", "get /v1/dead-letters/{id}", "post /v1/dead-letters/{id}/retry", "post /v1/dead-letters/{id}/discard",
 		"post /v1/dead-letters/retry", "post /v1/dead-letters/discard",
-		"get /v1/handlers", "post /v1/handlers/{name}/pause", "post /v1/handlers/{name}/resume",
+		"get /v1/handlers", "post /v1/handlers/{name}/pause", "post /v1/handlers/{name}/resume", "delete /v1/handlers/{name}",
 	} {
 		method, path, _ := strings.Cut(route, " ")
 		op, ok := doc.Paths[path][method]

@@ -215,17 +215,40 @@ func TestHandlers(t *testing.T) {
 	b := setup()
 	b.sets.all = []httpapi.HandlerStatus{
 		{Name: "broadcast", EveryInstance: true},
-		{Name: "audit", Types: []string{"build.started"}, Backlog: 3, Parked: 1, DeadLetters: 2},
+		{
+			Name: "audit", Types: []string{"build.started"}, UnknownTypes: []string{"build.started"}, Backlog: 3, Parked: 1, DeadLetters: 2,
+			Lanes: 8, IdleLanes: 7, Owners: []httpapi.Owner{{Name: "host/1/abc", Lanes: 1}},
+		},
 	}
 	okJSON(t, b.call(t, "GET", "/v1/handlers", ""), 200, `{"handlers":[
-		{"name":"audit","types":["build.started"],"everyInstance":false,"paused":false,"backlog":3,"parked":1,"deadLetters":2},
-		{"name":"broadcast","types":[],"everyInstance":true,"paused":false,"backlog":0,"parked":0,"deadLetters":0}]}`)
-	const audit = `{"name":"audit","types":["build.started"],"everyInstance":false,"paused":%s,"backlog":3,"parked":1,"deadLetters":2}`
+		{"name":"audit","types":["build.started"],"unknownTypes":["build.started"],"everyInstance":false,"paused":false,
+			"lanes":8,"idleLanes":7,"owners":[{"name":"host/1/abc","lanes":1}],"backlog":3,"parked":1,"deadLetters":2},
+		{"name":"broadcast","types":[],"unknownTypes":[],"everyInstance":true,"paused":false,
+			"lanes":0,"idleLanes":0,"owners":[],"backlog":0,"parked":0,"deadLetters":0}]}`)
+	const audit = `{"name":"audit","types":["build.started"],"unknownTypes":["build.started"],"everyInstance":false,"paused":%s,
+		"lanes":8,"idleLanes":7,"owners":[{"name":"host/1/abc","lanes":1}],"backlog":3,"parked":1,"deadLetters":2}`
 	okJSON(t, b.call(t, "POST", "/v1/handlers/audit/pause", "{}"), 200, strings.Replace(audit, "%s", "true", 1))
 	okJSON(t, b.call(t, "POST", "/v1/handlers/audit/resume", ""), 200, strings.Replace(audit, "%s", "false", 1))
 	errorOf(t, b.call(t, "POST", "/v1/handlers/no-such/pause", ""), 404, "HANDLER_NOT_FOUND")
 	b.sets.failed = errors.New("down")
 	errorOf(t, b.call(t, "GET", "/v1/handlers", ""), 500, "INTERNAL_ERROR")
+}
+
+func TestForgetHandlers(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	b.sets.all = []httpapi.HandlerStatus{
+		{Name: "gone", Types: []string{"a.b", "c.d"}, Parked: 3},
+		{Name: "audit", Owners: []httpapi.Owner{{Name: "host/1/abc", Lanes: 8}}},
+	}
+	okJSON(t, b.call(t, "DELETE", "/v1/handlers/gone", ""), 200, `{"name":"gone","types":["a.b","c.d"],"cursors":64,"parked":3}`)
+	okJSON(t, b.call(t, "DELETE", "/v1/handlers/gone?type=c.d&type=a.b", ""), 200, `{"name":"gone","types":["c.d","a.b"],"cursors":0,"parked":0}`)
+	require.Equal(t, [][]string{nil, {"c.d", "a.b"}}, b.sets.asked)
+	require.Contains(t, errorOf(t, b.call(t, "DELETE", "/v1/handlers/audit", ""), 409, "HANDLER_AT_WORK").Message, "host/1/abc")
+	errorOf(t, b.call(t, "DELETE", "/v1/handlers/no-such", ""), 404, "HANDLER_NOT_FOUND")
+	errorOf(t, b.call(t, "DELETE", "/v1/handlers/gone?type=", ""), 422, "INVALID_REQUEST")
+	errorOf(t, b.call(t, "DELETE", "/v1/handlers/gone?type=a.b&type=", ""), 422, "INVALID_REQUEST")
+	require.Len(t, b.sets.asked, 4, "an empty type is not all of them")
 }
 
 func TestQueriesAreChecked(t *testing.T) {

@@ -222,6 +222,7 @@ func (f *fakeInbox) Mail(_ context.Context, id string) (httpapi.Mail, error) {
 type fakeHandlers struct {
 	all    []httpapi.HandlerStatus
 	failed error
+	asked  [][]string // types to forget
 }
 
 func (f *fakeHandlers) Handlers(context.Context) ([]httpapi.HandlerStatus, error) {
@@ -229,6 +230,22 @@ func (f *fakeHandlers) Handlers(context.Context) ([]httpapi.HandlerStatus, error
 }
 func (f *fakeHandlers) Pause(_ context.Context, name string) error  { return f.set(name, true) }
 func (f *fakeHandlers) Resume(_ context.Context, name string) error { return f.set(name, false) }
+
+func (f *fakeHandlers) Forget(_ context.Context, name string, types []string) (httpapi.ForgottenHandler, error) {
+	f.asked = append(f.asked, types)
+	for _, h := range f.all {
+		switch {
+		case h.Name != name:
+		case len(h.Owners) > 0:
+			return httpapi.ForgottenHandler{}, domain.Errorf(domain.Conflict, "HANDLER_AT_WORK", "at work at %s", h.Owners[0].Name)
+		case len(types) > 0:
+			return httpapi.ForgottenHandler{Name: name, Types: types}, nil
+		default:
+			return httpapi.ForgottenHandler{Name: name, Types: h.Types, Cursors: 64, Parked: h.Parked}, nil
+		}
+	}
+	return httpapi.ForgottenHandler{}, domain.Errorf(domain.NotFound, "HANDLER_NOT_FOUND", "there is no handler set %q", name)
+}
 
 func (f *fakeHandlers) set(name string, paused bool) error {
 	for i := range f.all {

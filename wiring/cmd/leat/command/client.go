@@ -120,6 +120,10 @@ func (c *client) post(ctx context.Context, into any, body any, segments ...strin
 	return c.do(ctx, http.MethodPost, into, text, c.url(nil, segments...))
 }
 
+func (c *client) delete(ctx context.Context, into any, query url.Values, segments ...string) (json.RawMessage, error) {
+	return c.do(ctx, http.MethodDelete, into, nil, c.url(query, segments...))
+}
+
 // do sends a request and decodes the answer, of which it also returns the text.
 func (c *client) do(ctx context.Context, method string, into any, body []byte, to *url.URL) (json.RawMessage, error) {
 	req, err := http.NewRequestWithContext(ctx, method, to.String(), bytes.NewReader(body))

@@ -232,18 +232,20 @@ func TestDeadLetters(t *testing.T) {
 
 func TestHandlers(t *testing.T) {
 	t.Parallel()
-	const audit = `{"name":"audit","types":["build.started","build.failed"],"everyInstance":false,"paused":false,"backlog":4,"parked":1,"deadLetters":2}`
+	const audit = `{"name":"audit","types":["build.started","build.failed"],"everyInstance":false,"paused":false,"lanes":8,"idleLanes":2,"backlog":4,"parked":1,"deadLetters":2}`
+	const gone = `{"name":"gone","types":["a.b"],"everyInstance":false,"paused":false,"lanes":4,"idleLanes":4,"backlog":0,"parked":0,"deadLetters":0}`
 	const paused = `{"name":"audit","types":["build.started"],"everyInstance":false,"paused":true,"backlog":4,"parked":1,"deadLetters":2}`
 	s := startServer(t, map[string]answer{
-		"GET /v1/handlers":               {200, `{"handlers":[` + audit + `,{"name":"broadcast","types":["*"],"everyInstance":true,"paused":false,"backlog":0,"parked":0,"deadLetters":0}]}`},
+		"GET /v1/handlers":               {200, `{"handlers":[` + audit + `,{"name":"broadcast","types":["*"],"everyInstance":true,"paused":false,"backlog":0,"parked":0,"deadLetters":0},` + gone + `]}`},
 		"POST /v1/handlers/audit/pause":  {200, paused},
 		"POST /v1/handlers/audit/resume": {200, audit},
 	})
 	b := setup(t, "LEAT_SERVER="+s.url)
 	require.Equal(t, 0, b.run(t, "handlers", "list"), b.stderr)
-	require.Equal(t, `NAME       STATE    BACKLOG  PARKED  DEAD LETTERS  TYPES
-audit      running  4        1       2             build.started build.failed
-broadcast  running  -        -       -             *
+	require.Equal(t, `NAME       STATE    LANES  BACKLOG  PARKED  DEAD LETTERS  TYPES
+audit      running  6/8    4        1       2             build.started build.failed
+broadcast  running  -      -        -       -             *
+gone       idle     0/4    0        0       0             a.b
 `, b.stdout.String())
 
 	b = setup(t, "LEAT_SERVER="+s.url)
@@ -256,6 +258,36 @@ broadcast  running  -        -       -             *
 
 	b = setup(t, "LEAT_SERVER="+s.url)
 	require.Equal(t, 4, b.run(t, "handlers", "pause", "nobody"))
+}
+
+func TestForgetHandlers(t *testing.T) {
+	t.Parallel()
+	const all = `{"name":"old","types":["a.b","c.d"],"cursors":64,"parked":3}`
+	s := startServer(t, map[string]answer{
+		"DELETE /v1/handlers/old":                   {200, all},
+		"DELETE /v1/handlers/old?type=a.b&type=c.d": {200, `{"name":"old","types":["a.b","c.d"],"cursors":0,"parked":0}`},
+		"DELETE /v1/handlers/audit":                 {409, `{"status":"error","errorCode":"HANDLER_AT_WORK","message":"at work at host/1","traceId":"t"}`},
+	})
+	environ := "LEAT_SERVER=" + s.url
+	b := setup(t, environ)
+	require.Equal(t, 0, b.run(t, "handlers", "forget", "old"), b.stderr)
+	require.Equal(t, "FORGOTTEN  CURSORS  PARKED  TYPES\nold        64       3       a.b c.d\n", b.stdout.String())
+	b = setup(t, environ)
+	require.Equal(t, 0, b.run(t, "handlers", "forget", "old", "--type", "a.b", "--type", "c.d"), b.stderr)
+	require.Contains(t, b.stdout.String(), "old        0        0       a.b c.d")
+	b = setup(t, environ)
+	require.Equal(t, 0, b.run(t, "handlers", "forget", "old", "-o", "jsonl"), b.stderr)
+	require.Equal(t, all+"\n", b.stdout.String())
+	b = setup(t, environ)
+	require.Equal(t, 5, b.run(t, "handlers", "forget", "audit"))
+	require.Contains(t, b.stderr.String(), "at work at host/1")
+	require.Equal(t, 4, setup(t, environ).run(t, "handlers", "forget", "nobody"))
+
+	asked := len(s.asked())
+	for _, args := range [][]string{{}, {"a", "b"}, {"old", "--type", ""}, {""}} {
+		require.Equal(t, 2, setup(t, environ).run(t, append([]string{"handlers", "forget"}, args...)...), args)
+	}
+	require.Len(t, s.asked(), asked, "nothing is sent that could forget more than was meant")
 }
 
 func TestRedirectsAreNotFollowed(t *testing.T) {

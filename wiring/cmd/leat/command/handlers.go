@@ -3,6 +3,8 @@ package command
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,6 +17,8 @@ type handlerSet struct {
 	Types         []string `json:"types"`
 	EveryInstance bool     `json:"everyInstance"`
 	Paused        bool     `json:"paused"`
+	Lanes         int      `json:"lanes"`
+	IdleLanes     int      `json:"idleLanes"`
 	Backlog       int64    `json:"backlog"`
 	Parked        int64    `json:"parked"`
 	DeadLetters   int64    `json:"deadLetters"`
@@ -22,10 +26,11 @@ type handlerSet struct {
 
 func (a App) handlers() *cobra.Command {
 	var flags clientFlags
-	cmd := family("handlers", "Look at the handler sets, pause and resume them",
+	cmd := family("handlers", "Look at the handler sets, pause, resume and forget them",
 		a.handlersList(&flags),
 		a.handlersSwitch(&flags, "pause", "Let handler sets stop taking events; what comes in meanwhile waits"),
-		a.handlersSwitch(&flags, "resume", "Let paused handler sets go on"))
+		a.handlersSwitch(&flags, "resume", "Let paused handler sets go on"),
+		a.handlersForget(&flags))
 	flags.register(cmd)
 	return cmd
 }
@@ -84,11 +89,59 @@ func (a App) handlersSwitch(flags *clientFlags, action, short string) *cobra.Com
 	}
 }
 
+// forgotten is what was let go of, as the API shows it.
+type forgotten struct {
+	Name    string   `json:"name"`
+	Types   []string `json:"types"`
+	Cursors int64    `json:"cursors"`
+	Parked  int64    `json:"parked"`
+}
+
+func (a App) handlersForget(flags *clientFlags) *cobra.Command {
+	var types []string
+	cmd := &cobra.Command{
+		Use:   "forget NAME [--type TYPE]...",
+		Short: "Let go of what is stored of a handler set that is no more, or of event types that it handles no more",
+		Long: `Let go of what is stored of a handler set that is no more: its cursors and the events that wait for
+another attempt. Its dead letters stay. With --type, let go of these event types only, so that processes
+which do not handle them may work the set. Refused while any process works the set.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := flags.checkOutput(); err != nil {
+				return err
+			}
+			if slices.Contains(types, "") {
+				return usage("--type: an event type must not be empty")
+			}
+			if args[0] == "" {
+				return usage("the name of a handler set must not be empty")
+			}
+			c, err := flags.client(a)
+			if err != nil {
+				return err
+			}
+			var gone forgotten
+			text, err := c.delete(cmd.Context(), &gone, url.Values{"type": types}, "handlers", args[0])
+			if err != nil {
+				return fmt.Errorf("forget %s: %w", args[0], err)
+			}
+			if flags.output != outputTable {
+				return writeJSON(a.Stdout, flags.output, text)
+			}
+			t := table{head: []string{"FORGOTTEN", "CURSORS", "PARKED", "TYPES"}}
+			t.add(gone.Name, strconv.FormatInt(gone.Cursors, 10), strconv.FormatInt(gone.Parked, 10), short(strings.Join(gone.Types, " "), 80))
+			return t.write(a.Stdout)
+		},
+	}
+	cmd.Flags().StringArrayVar(&types, "type", nil, "let go of this event `type` only; may be repeated")
+	return cmd
+}
+
 func (a App) showHandlers(output string, sets []json.RawMessage) error {
 	if output == outputJSONL {
 		return writeLines(a.Stdout, sets)
 	}
-	t := table{head: []string{"NAME", "STATE", "BACKLOG", "PARKED", "DEAD LETTERS", "TYPES"}}
+	t := table{head: []string{"NAME", "STATE", "LANES", "BACKLOG", "PARKED", "DEAD LETTERS", "TYPES"}}
 	for _, text := range sets {
 		if output == outputJSON {
 			if err := writeJSON(a.Stdout, outputJSON, text); err != nil {
@@ -101,14 +154,18 @@ func (a App) showHandlers(output string, sets []json.RawMessage) error {
 			return fmt.Errorf("read a handler set of the answer: %w", err)
 		}
 		state := "running"
-		if s.Paused {
+		switch {
+		case s.Paused:
 			state = "paused"
+		case !s.EveryInstance && s.IdleLanes == s.Lanes:
+			state = "idle" // nobody works it
 		}
 		if s.EveryInstance { // such a set keeps no record that could be counted
-			t.add(s.Name, state, "-", "-", "-", short(strings.Join(s.Types, " "), 80))
+			t.add(s.Name, state, "-", "-", "-", "-", short(strings.Join(s.Types, " "), 80))
 			continue
 		}
-		t.add(s.Name, state, strconv.FormatInt(s.Backlog, 10), strconv.FormatInt(s.Parked, 10),
+		lanes := fmt.Sprintf("%d/%d", s.Lanes-s.IdleLanes, s.Lanes)
+		t.add(s.Name, state, lanes, strconv.FormatInt(s.Backlog, 10), strconv.FormatInt(s.Parked, 10),
 			strconv.FormatInt(s.DeadLetters, 10), short(strings.Join(s.Types, " "), 80))
 	}
 	if output == outputJSON {
