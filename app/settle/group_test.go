@@ -3,6 +3,7 @@ package settle_test
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -40,7 +41,7 @@ func (h *hand) Subscribe(context.Context, string) (<-chan *message.Message, erro
 }
 func (h *hand) Close() error { return nil }
 
-// bundle is the group of the set "one", with one lane, whose messages the test answers.
+// bundle is the group of the set "one", mostly with one lane, whose messages the test answers.
 type bundle struct {
 	t     *testing.T
 	clock *clockwork.FakeClock
@@ -48,6 +49,8 @@ type bundle struct {
 	bus   *hand
 	set   *handler.Bound
 	cfg   settle.Config
+	lanes int
+	log   io.Writer
 
 	cancel context.CancelFunc
 	out    <-chan *message.Message
@@ -55,7 +58,7 @@ type bundle struct {
 }
 
 func setup(t *testing.T) *bundle {
-	b := &bundle{t: t, clock: clockwork.NewFakeClock(), bus: &hand{messages: make(chan *message.Message)}, cfg: settle.Config{Owner: "me"}}
+	b := &bundle{t: t, clock: clockwork.NewFakeClock(), bus: &hand{messages: make(chan *message.Message)}, cfg: settle.Config{Owner: "me"}, lanes: 1, log: io.Discard}
 	b.store = memory.New(b.clock)
 	catalogue, err := event.NewCatalogue(event.Definitions{event.Define[made](event.Business)})
 	require.NoError(t, err)
@@ -67,8 +70,8 @@ func setup(t *testing.T) *bundle {
 
 func (b *bundle) subscriber(kind string) message.Subscriber {
 	policy := handler.DefaultPolicy()
-	policy.Lanes = 1
-	logger := slog.New(slog.DiscardHandler)
+	policy.Lanes = b.lanes
+	logger := slog.New(slog.NewTextHandler(b.log, nil))
 	if kind == "tail" {
 		return settle.NewTail(b.cfg, b.set, b.store, b.bus, b.clock, logger)
 	}

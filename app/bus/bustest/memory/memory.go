@@ -36,6 +36,7 @@ type Store struct {
 	letters  []deadletter.Letter
 	works    []settle.Work
 	reads    int
+	claims   int
 	appended chan struct{}
 	changed  chan struct{}
 }
@@ -105,6 +106,13 @@ func (s *Store) Reads() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.reads
+}
+
+// Claims counts the claims to lanes.
+func (s *Store) Claims() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.claims
 }
 
 // Read implements eventlog.Reader.
@@ -291,6 +299,7 @@ func (s *Store) Acquire(_ context.Context, c settle.Claim) (settle.Lease, bool, 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.claims++
 	status, known := s.statuses[c.Set]
 	if !known {
 		return settle.Lease{}, false, unknown(c.Set)
