@@ -124,8 +124,12 @@ func (c tally) check(t *testing.T, kills int) {
 }
 
 func publish(api string, key, number int) bool {
-	body := fmt.Sprintf(`{"eventType":"entry.written","source":"clients","id":"e-%d","subject":"key-%d",`+
-		`"data":{"key":"key-%d","number":%d,"email":"n%d@example.com"}}`, number, key, key, number, number)
+	return publishAs(api, "entry.written", key, number, fmt.Sprintf(`,"email":"n%d@example.com"`, number))
+}
+
+func publishAs(api, typ string, key, number int, more string) bool {
+	body := fmt.Sprintf(`{"eventType":"%s","source":"clients","id":"e-%d","subject":"key-%d","data":{"key":"key-%d","number":%d%s}}`,
+		typ, number, key, key, number, more)
 	resp, err := http.Post("http://"+api+"/v1/events", "application/json", strings.NewReader(body))
 	if err != nil {
 		return false

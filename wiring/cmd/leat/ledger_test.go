@@ -29,6 +29,14 @@ type written struct {
 
 func (written) EventType() string { return "entry.written" }
 
+// corrected is what the next version of the ledger knows besides.
+type corrected struct {
+	Key    string `json:"key"`
+	Number int    `json:"number"`
+}
+
+func (corrected) EventType() string { return "entry.corrected" }
+
 func runWith(s wiring.Service) int {
 	ctx, stop := command.WithSignals(context.Background(), os.Stderr, os.Exit)
 	defer stop()
@@ -41,9 +49,21 @@ func runWith(s wiring.Service) int {
 }
 
 func ledgerService() wiring.Service {
+	return ledgerOf(event.Definitions{event.Define[written](event.Business)}, nil)
+}
+
+func nextLedgerService() wiring.Service {
+	return ledgerOf(event.Definitions{event.Define[written](event.Business), event.Define[corrected](event.Business)},
+		func(write func(ctx context.Context, key string, number int) error) handler.Option {
+			return handler.OnTx(func(ctx context.Context, e corrected) error { return write(ctx, e.Key, e.Number) })
+		})
+}
+
+// ledgerOf is the ledger with these events; more, when it is not nil, is a reaction that it has besides.
+func ledgerOf(events event.Definitions, more func(write func(ctx context.Context, key string, number int) error) handler.Option) wiring.Service {
 	return wiring.Service{
 		Name:        "ledger",
-		Definitions: []event.Definitions{{event.Define[written](event.Business)}},
+		Definitions: []event.Definitions{events},
 		Build: func(ctx context.Context, kit wiring.Kit) (wiring.Parts, error) {
 			sequence := "INTEGER PRIMARY KEY AUTOINCREMENT"
 			if kit.Store.Dialect() == sqltx.Postgres {
@@ -53,12 +73,17 @@ func ledgerService() wiring.Service {
 			if err := kit.Store.Migrate(ctx, fstest.MapFS{"00001_ledger.sql": {Data: []byte(table)}}, "ledger"); err != nil {
 				return wiring.Parts{}, err
 			}
+			write := func(ctx context.Context, key string, number int) error {
+				_, err := kit.Store.SQL(ctx).Exec(ctx,
+					"INSERT INTO "+kit.Store.Table("ledger")+" (key, number) VALUES (?, ?)", key, number)
+				return err
+			}
+			reactions := []handler.Option{handler.OnTx(func(ctx context.Context, e written) error { return write(ctx, e.Key, e.Number) })}
+			if more != nil {
+				reactions = append(reactions, more(write))
+			}
 			return wiring.Parts{
-				Sets: []handler.Set{handler.NewSet("ledger", handler.OnTx(func(ctx context.Context, e written) error {
-					_, err := kit.Store.SQL(ctx).Exec(ctx,
-						"INSERT INTO "+kit.Store.Table("ledger")+" (key, number) VALUES (?, ?)", e.Key, e.Number)
-					return err
-				}))},
+				Sets:       []handler.Set{handler.NewSet("ledger", reactions...)},
 				Audit:      []event.Pattern{"entry.*"},
 				Rules:      []notify.Rule{{Type: "entry.written", Template: "entry"}},
 				Recipients: writer{},

@@ -20,7 +20,8 @@ import (
 )
 
 // The tests of this package talk to real processes. A process is this test binary, started again:
-// with LEAT_TEST_RUN=leat it is the program itself.
+// with LEAT_TEST_RUN=leat it is the program itself, with ledger the service that counts, with ledger-next
+// the version of it that comes after.
 const runVariable = "LEAT_TEST_RUN"
 
 func TestMain(m *testing.M) {
@@ -31,6 +32,8 @@ func TestMain(m *testing.M) {
 		os.Exit(run())
 	case "ledger":
 		os.Exit(runWith(ledgerService()))
+	case "ledger-next":
+		os.Exit(runWith(nextLedgerService()))
 	default:
 		fmt.Fprintln(os.Stderr, "unknown", runVariable)
 		os.Exit(2)
