@@ -86,7 +86,7 @@ func BenchmarkSettle(b *testing.B) {
 				lease, ok, err := db.Acquire(ctx, settle.Claim{Set: "bench", Lane: i, Lanes: 32, Types: []string{"build.started"}, Owner: "bench", TTL: time.Hour})
 				require.True(b, ok, err)
 				works[i] = settle.Work{Lease: lease, Event: benchEvent(b, i), First: true}
-				works[i].Event.Slot = i
+				works[i].Event.Slot, works[i].Event.Position = i, 1
 			}
 			spread(b, len(works), func(worker int) error {
 				w := works[worker]
