@@ -126,7 +126,7 @@ func (db *DB) start(ctx context.Context, cfg Config, conf *pgxpool.Config) (err 
 	}
 	db.topics.saw(head)
 	db.appender = &appender{db: db}
-	db.settlers = &settlers{db: db, sets: map[string]*settler{}}
+	db.settlers = &settlers{db: db, sets: map[string]*settler{}, marks: marks{sets: map[string]map[int]mark{}}}
 	self, err := uuid.NewRandom()
 	if err != nil {
 		return err

@@ -37,6 +37,7 @@ func (db *DB) Settle(ctx context.Context, w settle.Work) error {
 		if err := db.enter(ctx, t, w, o); err != nil {
 			return err
 		}
+		db.settlers.marks.drop(w.Lease.Set, o.slots...)
 		o.slots = nil // moved
 		if w.Effect != nil {
 			if err := w.Effect(ctx); err != nil {
@@ -142,6 +143,7 @@ func (db *DB) Advance(ctx context.Context, l settle.Lease, cursors map[int]int64
 		for slot, position := range cursors {
 			o.slots, o.cursors = append(o.slots, int16(slot)), append(o.cursors, position)
 		}
+		db.settlers.marks.drop(l.Set, o.slots...)
 		_, err := t.conn.Exec(t.ctx(ctx), db.q.moveCursors, l.Set, o.slots, o.cursors)
 		return doing("move the cursors of "+l.Set, err)
 	})

@@ -24,6 +24,7 @@ type settlers struct {
 	db     *DB
 	mu     sync.Mutex
 	sets   map[string]*settler // of the sets that have work
+	marks  marks
 	closed bool
 	wg     sync.WaitGroup
 }
@@ -198,7 +199,10 @@ func (s *settlers) commit(set string, batch []*settling) {
 	}
 	last := &pgx.Batch{}
 	all.queue(s.db, last, set)
-	if err = shared.commit(last); err == nil {
+	if err = shared.commit(last); err != nil {
+		s.marks.drop(set, all.slots...)
+	} else {
+		s.marks.set(set, joined)
 		ts := make([]*tx, len(joined))
 		for i, r := range joined {
 			ts[i] = r.tx
@@ -210,42 +214,17 @@ func (s *settlers) commit(set string, batch []*settling) {
 	}
 }
 
-// standing is where the lanes of the works of one transaction stand.
-type standing struct {
-	fences  map[int]int64
-	cursors map[int]int64 // of the slots of first deliveries
-}
-
-func (at standing) admits(w settle.Work) error {
-	if fence := at.fences[w.Lease.Lane]; fence == 0 || fence != w.Lease.Fence {
-		return settle.ErrFenced
-	}
-	if w.First && w.Event.Position <= at.cursors[w.Event.Slot] {
-		return settle.ErrSettled
-	}
-	return nil
-}
-
-func (at standing) passed(w settle.Work) {
-	if w.First {
-		at.cursors[w.Event.Slot] = w.Event.Position
-	}
-}
-
 // open begins the transaction and holds the lanes of the works, so that nobody takes them over
 // before its end; it returns where they stand.
 func (s *settlers) open(ctx context.Context, t *tx, set string, batch []*settling) (standing, error) {
 	var lanes []int32
-	var slots []int16
 	for _, r := range batch {
 		if lane := int32(r.work.Lease.Lane); !slices.Contains(lanes, lane) {
 			lanes = append(lanes, lane)
 		}
-		if slot := int16(r.work.Event.Slot); r.work.First && !slices.Contains(slots, slot) {
-			slots = append(slots, slot)
-		}
 	}
-	at := standing{fences: make(map[int]int64, len(lanes)), cursors: make(map[int]int64, len(slots))}
+	cursors, slots := s.marks.of(set, batch)
+	at := standing{fences: make(map[int]int64, len(lanes)), cursors: cursors}
 	collect := func(into map[int]int64) func(rows pgx.Rows) error {
 		return func(rows pgx.Rows) error {
 			var key int
