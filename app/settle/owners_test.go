@@ -268,4 +268,5 @@ func TestLostAnswer(t *testing.T) {
 	require.Equal(t, []int64{1, 2, 3}, positions)
 	require.Equal(t, 2, effects, "of the second and the third event, once each")
 	require.Equal(t, 1, b.said.count("settled already"))
+	require.Zero(t, b.said.count("stopped working a lane"), "it keeps its lane")
 }
