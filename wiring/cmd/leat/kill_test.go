@@ -28,18 +28,24 @@ import (
 // LEAT_TEST_EVENTS sets the number of events.
 func TestKilledAndRestarted(t *testing.T) {
 	t.Parallel()
-	events := 1000
-	if n := os.Getenv("LEAT_TEST_EVENTS"); n != "" {
-		var err error
-		events, err = strconv.Atoi(n)
-		require.NoError(t, err)
-	}
+	events := numberOfEvents(t)
 	for _, house := range houses {
 		t.Run(house.name(), func(t *testing.T) {
 			t.Parallel()
 			killAndCount(t, house, events, 5)
 		})
 	}
+}
+
+func numberOfEvents(t testing.TB) int {
+	t.Helper()
+	n := os.Getenv("LEAT_TEST_EVENTS")
+	if n == "" {
+		return 1000
+	}
+	events, err := strconv.Atoi(n)
+	require.NoError(t, err)
+	return events
 }
 
 func killAndCount(t *testing.T, house house, events, kills int) {
@@ -91,7 +97,7 @@ func killAndCount(t *testing.T, house house, events, kills int) {
 }
 
 // settled waits until no set has anything before it and no mail waits.
-func settled(t *testing.T, p *process) {
+func settled(t testing.TB, p *process) {
 	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		var handlers struct {

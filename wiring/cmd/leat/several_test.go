@@ -12,14 +12,18 @@ import (
 )
 
 // sharedHouses are the combinations in which several processes share the work.
-func sharedHouses(t *testing.T) map[string]func(t *testing.T) (house, []string) {
+func sharedHouses(t testing.TB) map[string]func(t testing.TB) (house, []string) {
 	t.Helper()
-	return map[string]func(t *testing.T) (house, []string){
-		"sql": func(t *testing.T) (house, []string) {
+	return map[string]func(t testing.TB) (house, []string){
+		"sql": func(t testing.TB) (house, []string) {
 			h := house{"postgres", "sql"}
 			return h, h.settings(t)
 		},
-		"nats": func(t *testing.T) (house, []string) {
+		"gochannel": func(t testing.TB) (house, []string) {
+			h := house{"postgres", "gochannel"}
+			return h, h.settings(t)
+		},
+		"nats": func(t testing.TB) (house, []string) {
 			h := house{"postgres", "nats"}
 			server := natstest.StartServer(t, natstest.Options{})
 			return h, append([]string{"nats.url=" + server.URL()}, h.settings(t)...)
@@ -29,12 +33,14 @@ func sharedHouses(t *testing.T) map[string]func(t *testing.T) (house, []string) 
 
 // Three processes share the work of one log: one takes the requests, two others work beside it and
 // are killed and replaced in turn. Nothing is lost, done twice or out of order.
+// LEAT_TEST_EVENTS sets the number of events.
 func TestSeveralProcessesShareTheWork(t *testing.T) {
 	t.Parallel()
 	for name, shared := range sharedHouses(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const events, keys, clients, kills = 1000, 96, 16, 4
+			const keys, clients, kills = 96, 16, 4
+			events := numberOfEvents(t)
 			start := time.Now()
 			mail := startMailServer(t, nil)
 			house, where := shared(t)
