@@ -5,6 +5,7 @@ import "sync"
 // Topics that the store itself announces. Other parts of a program add their own.
 const (
 	TopicLog    = "log"    // positions were given
+	TopicLanes  = "lanes"  // the processes that work a set are others, or a lane was let go of
 	TopicSettle = "settle" // somebody other than a lane's owner changed what lanes must see
 	TopicCommit = "commit" // this process committed something; never told to others
 
@@ -19,6 +20,9 @@ func (db *DB) Changed(topic string) <-chan struct{} { return db.topics.channel(t
 
 // Appended implements eventlog.Log: it is closed when new positions are visible.
 func (db *DB) Appended() <-chan struct{} { return db.Changed(TopicLog) }
+
+// LanesChanged implements settle.Store.
+func (db *DB) LanesChanged() <-chan struct{} { return db.Changed(TopicLanes) }
 
 // ParkedChanged implements settle.Store.
 func (db *DB) ParkedChanged() <-chan struct{} { return db.Changed(TopicSettle) }

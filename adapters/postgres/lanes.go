@@ -187,6 +187,7 @@ func (db *DB) Renew(ctx context.Context, leases []settle.Lease, ttl time.Duratio
 // Release implements settle.Store. Letting go of a lane that is lost already is no error.
 func (db *DB) Release(ctx context.Context, l settle.Lease) error {
 	return doing(fmt.Sprintf("release lane %d of %s", l.Lane, l.Set), db.write(ctx, func(ctx context.Context, t *tx) error {
+		t.touch(TopicLanes)
 		_, err := t.conn.Exec(t.ctx(ctx), db.q.releaseLane, l.Set, l.Lane, l.Fence)
 		return err
 	}))

@@ -27,6 +27,7 @@ type queries struct {
 	sets, owners, cursors, parkedCounts, deliveries, backlog          string
 	lane, takeLane, lockLeases, renewLanes, releaseLane               string
 	lockLanes, fenceLanes, liveOwner, oldLanes, dropLanes, newLanes   string
+	claims, attend, attending, absent, leave, freeLanes               string
 	noteInHand, fence, fences, cursorsOf                              string
 	moveCursors, park, unpark, parked, redrive                        string
 
@@ -155,6 +156,16 @@ func newQueries(prefix string) queries {
 		dropLanes: in(`DELETE FROM leat_lanes WHERE set_name = $1`),
 		newLanes: in(`INSERT INTO leat_lanes (set_name, lane, owner, fence, expires, in_hand, attempts, released)
 			SELECT $1, lane, '', $3, 0, 0, 0, $4 FROM generate_series(0, $2::integer - 1) lane`),
+		claims: in(`SELECT types, lanes FROM leat_sets WHERE name = $1`),
+		attend: in(`WITH before AS (SELECT 1 FROM leat_attendance WHERE set_name = $1 AND owner = $2 AND lanes = $3 AND expires > ` + dbNow("$5") + `),
+			now AS (INSERT INTO leat_attendance (set_name, owner, lanes, expires) VALUES ($1, $2, $3, ` + dbNow("$5") + ` + $4)
+				ON CONFLICT (set_name, owner) DO UPDATE SET lanes = excluded.lanes, expires = excluded.expires)
+			SELECT NOT EXISTS (SELECT 1 FROM before)`),
+		attending: in(`SELECT count(*) FROM leat_attendance WHERE set_name = $1 AND lanes = $2 AND expires > ` + dbNow("$3")),
+		absent:    in(`DELETE FROM leat_attendance WHERE set_name = $1 AND expires <= ` + dbNow("$2")),
+		leave:     in(`DELETE FROM leat_attendance WHERE set_name = $1 AND owner = $2`),
+		freeLanes: in(`SELECT coalesce(array_agg(lane ORDER BY lane), '{}') FROM leat_lanes
+			WHERE set_name = $1 AND (released OR expires <= ` + dbNow("$2") + ` OR owner = $3)`),
 		releaseLane: in(`UPDATE leat_lanes SET released = true, in_hand = 0, attempts = 0 WHERE set_name = $1 AND lane = $2 AND fence = $3 AND NOT released`),
 		noteInHand:  in(`UPDATE leat_lanes SET in_hand = $4, attempts = $5 WHERE set_name = $1 AND lane = $2 AND fence = $3 AND NOT released`),
 		fence:       in(`SELECT fence FROM leat_lanes WHERE set_name = $1 AND lane = $2 AND NOT released FOR SHARE`),

@@ -5,6 +5,7 @@ import "sync"
 // Topics that the store itself announces. Other parts of a program add their own.
 const (
 	TopicLog    = "log"    // events were appended
+	TopicLanes  = "lanes"  // the processes that work a set are others, or a lane was let go of
 	TopicSettle = "settle" // somebody other than a lane's owner changed what lanes must see
 	TopicCommit = "commit" // something was committed
 )
@@ -16,6 +17,9 @@ func (db *DB) Changed(topic string) <-chan struct{} { return db.topics.channel(t
 
 // Appended implements eventlog.Log.
 func (db *DB) Appended() <-chan struct{} { return db.Changed(TopicLog) }
+
+// LanesChanged implements settle.Store.
+func (db *DB) LanesChanged() <-chan struct{} { return db.Changed(TopicLanes) }
 
 // ParkedChanged implements settle.Store.
 func (db *DB) ParkedChanged() <-chan struct{} { return db.Changed(TopicSettle) }

@@ -68,12 +68,8 @@ func (db *DB) admit(t *tx, c settle.Claim, now int64) error {
 	if err := c.Covers(types); err != nil || lanes == c.Lanes {
 		return err
 	}
-	var owner string
-	if err := t.w.row(db.q.liveOwner, []any{c.Set, now}, &owner); err != nil {
+	if err := db.otherLanes(t, c, lanes, now); err != nil {
 		return err
-	}
-	if owner != "" {
-		return &settle.OtherLanes{Set: c.Set, InForce: lanes, Claimed: c.Lanes, Owner: owner}
 	}
 	var fence int64
 	var released bool
@@ -121,6 +117,7 @@ func (db *DB) Renew(ctx context.Context, leases []settle.Lease, ttl time.Duratio
 func (db *DB) Release(ctx context.Context, l settle.Lease) error {
 	return doing(fmt.Sprintf("release lane %d of %s", l.Lane, l.Set), db.write(ctx, func(t *tx) error {
 		delete(t.w.fences, laneKey{l.Set, l.Lane})
+		t.touch(TopicLanes)
 		_, err := t.w.exec(db.q.releaseLane, l.Set, l.Lane, l.Fence)
 		return err
 	}))

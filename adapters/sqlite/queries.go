@@ -18,6 +18,7 @@ type queries struct {
 	sets, owners, cursors, parkedCounts, deliveries, backlog       string
 	lane, takeLane, renewLane, releaseLane, noteInHand             string
 	fenceLanes, liveOwner, oldLanes, dropLanes, newLanes           string
+	attends, attend, attending, absent, leave, freeLanes           string
 	fence, expireLeases, moveCursor, park, unpark, parked, redrive string
 	deleteSet                                                      []string
 
@@ -82,6 +83,13 @@ func newQueries(prefix string) queries {
 		newLanes: in(`INSERT INTO leat_lanes (set_name, lane, owner, fence, expires, in_hand, attempts, released)
 			WITH RECURSIVE lanes (lane) AS (VALUES (0) UNION ALL SELECT lane + 1 FROM lanes WHERE lane + 1 < ?)
 			SELECT ?, lane, '', ?, 0, 0, 0, ? FROM lanes`),
+		attends:   in(`SELECT count(*) FROM leat_attendance WHERE set_name = ? AND owner = ? AND lanes = ? AND expires > ?`),
+		attend:    in(`INSERT OR REPLACE INTO leat_attendance (set_name, owner, lanes, expires) VALUES (?, ?, ?, ?)`),
+		attending: in(`SELECT count(*) FROM leat_attendance WHERE set_name = ? AND lanes = ? AND expires > ?`),
+		absent:    in(`DELETE FROM leat_attendance WHERE set_name = ? AND expires <= ?`),
+		leave:     in(`DELETE FROM leat_attendance WHERE set_name = ? AND owner = ?`),
+		freeLanes: in(`SELECT coalesce(json_group_array(lane), '[]') FROM (SELECT lane FROM leat_lanes
+			WHERE set_name = ? AND (released = 1 OR expires <= ? OR owner = ?) ORDER BY lane)`),
 		renewLane:    in(`UPDATE leat_lanes SET expires = ? WHERE set_name = ? AND lane = ? AND fence = ? AND released = 0`),
 		releaseLane:  in(`UPDATE leat_lanes SET released = 1, in_hand = 0, attempts = 0 WHERE set_name = ? AND lane = ? AND fence = ? AND released = 0`),
 		noteInHand:   in(`UPDATE leat_lanes SET in_hand = ?, attempts = ? WHERE set_name = ? AND lane = ?`),

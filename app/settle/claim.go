@@ -36,6 +36,24 @@ type Claim struct {
 	TTL   time.Duration
 }
 
+// Attendance is what there is to share.
+type Attendance struct {
+	Owners int   // how many processes would work the set now, with as many lanes as the claimant
+	Free   []int // lanes that the claimant may acquire, ascending
+}
+
+// AllLanes returns the numbers of that many lanes.
+func AllLanes(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+// Share is how many lanes a process holds at most: the others have as many, or one less.
+func (a Attendance) Share(lanes int) int { return (lanes + a.Owners - 1) / a.Owners }
+
 // Validate tells whether there can be such a lane.
 func (c Claim) Validate() error {
 	if c.Lanes < 1 || c.Lanes > event.Slots || c.Lane < 0 || c.Lane >= c.Lanes {

@@ -30,10 +30,12 @@ type lane struct {
 	behind  atomic.Bool   // the log holds more than the inbox told
 	stale   atomic.Bool   // the parked events were changed by somebody else
 	running atomic.Bool
+	rests   atomic.Bool // it ended with an error; not before the next look is it taken again
 
 	mu      sync.Mutex
 	current Lease
 	cancel  context.CancelFunc
+	yields  bool // it is given up for another process
 
 	// ----
 	lease   Lease
@@ -81,6 +83,23 @@ func (l *lane) lose(lease Lease) bool {
 	return true
 }
 
+// yield ends the lane's goroutine when it has finished what it has in hand.
+func (l *lane) yield() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cancel != nil {
+		l.yields = true
+		l.cancel()
+	}
+}
+
+// kept tells whether the lane is worked, and shall be.
+func (l *lane) kept() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.running.Load() && !l.yields
+}
+
 // run works the lane until ctx ends or the lease is lost.
 func (l *lane) run(parent context.Context, lease Lease) {
 	defer l.group.working.Done()
@@ -88,7 +107,7 @@ func (l *lane) run(parent context.Context, lease Lease) {
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
 	l.mu.Lock()
-	l.current, l.cancel = lease, cancel
+	l.current, l.cancel, l.yields = lease, cancel, false
 	l.mu.Unlock()
 	l.lease = lease
 	unsubscribed := l.subscribe(ctx)
@@ -106,6 +125,7 @@ func (l *lane) run(parent context.Context, lease Lease) {
 	l.cancel = nil
 	l.mu.Unlock()
 	if err != nil && !errors.Is(err, context.Canceled) {
+		l.rests.Store(true)
 		l.group.logger.Warn("stopped working a lane", "lane", l.number, "error", err)
 	}
 	l.letGo(parent.Err() != nil)

@@ -103,6 +103,14 @@ type Store interface {
 	// SetPaused stores whether a set rests.
 	SetPaused(ctx context.Context, set string, paused bool) error
 
+	// Attend says that the claimant works the set, or would, for the TTL of the claim, whose Lane does
+	// not matter. Its errors are those of Acquire, and then it does not count.
+	Attend(ctx context.Context, c Claim) (Attendance, error)
+	// Leave takes that back.
+	Leave(ctx context.Context, set, owner string) error
+	// LanesChanged returns a channel that is closed when a process has attended for the first time or
+	// has left, or a lane was let go of.
+	LanesChanged() <-chan struct{}
 	// Acquire takes a lane if it is free or its lease has run out; ok is false when somebody else
 	// holds it. An UnknownTypes error refuses who does not handle all types of the set. An OtherLanes
 	// error refuses who has another number of lanes than others who hold one; when nobody does, the claim

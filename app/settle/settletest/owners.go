@@ -29,6 +29,9 @@ var owners = []one{
 	{"fences outlive a forgotten set", fencesOutlive},
 	{"owners are shown", ownersAreShown},
 	{"a first delivery behind the cursor", firstBehindCursor},
+	{"who attends is counted", attends},
+	{"who may not own does not count", attendsWithoutRight},
+	{"free lanes are shown", freeLanes},
 }
 
 const newer = "build.renamed"

@@ -39,6 +39,14 @@ type Store struct {
 	claims   int
 	appended chan struct{}
 	changed  chan struct{}
+	shared   chan struct{}
+
+	attending map[string]map[string]attendant // by set and owner
+}
+
+type attendant struct {
+	lanes   int
+	expires time.Time
 }
 
 type lane struct {
@@ -62,6 +70,7 @@ func New(clock clockwork.Clock) *Store {
 	return &Store{
 		clock: clock, statuses: map[string]settle.Status{}, parked: map[string]map[int64]settle.Parked{},
 		leases: map[lane]*lease{}, appended: make(chan struct{}), changed: make(chan struct{}),
+		shared: make(chan struct{}), attending: map[string]map[string]attendant{},
 	}
 }
 
@@ -292,6 +301,63 @@ func (s *Store) ParkedChanged() <-chan struct{} {
 	return s.changed
 }
 
+// LanesChanged implements settle.Store.
+func (s *Store) LanesChanged() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shared
+}
+
+func (s *Store) announceLanes() {
+	close(s.shared)
+	s.shared = make(chan struct{})
+}
+
+// Attend implements settle.Store.
+func (s *Store) Attend(_ context.Context, c settle.Claim) (settle.Attendance, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	status, known := s.statuses[c.Set]
+	if !known {
+		return settle.Attendance{}, unknown(c.Set)
+	}
+	if err := c.Covers(status.Types); err != nil {
+		return settle.Attendance{}, err
+	}
+	now := s.clock.Now()
+	a := settle.Attendance{Free: settle.AllLanes(c.Lanes)}
+	if status.Lanes == c.Lanes {
+		a.Free = slices.DeleteFunc(a.Free, func(number int) bool {
+			l, taken := s.leases[lane{c.Set, number}]
+			return taken && l.held && l.expires.After(now) && l.Owner != c.Owner
+		})
+	} else if owner := s.liveOwner(c.Set); owner != "" {
+		return settle.Attendance{}, &settle.OtherLanes{Set: c.Set, InForce: status.Lanes, Claimed: c.Lanes, Owner: owner}
+	}
+	if s.attending[c.Set] == nil {
+		s.attending[c.Set] = map[string]attendant{}
+	}
+	if before := s.attending[c.Set][c.Owner]; before.lanes != c.Lanes || !before.expires.After(now) {
+		s.announceLanes()
+	}
+	s.attending[c.Set][c.Owner] = attendant{c.Lanes, now.Add(c.TTL)}
+	for _, one := range s.attending[c.Set] {
+		if one.lanes == c.Lanes && one.expires.After(now) {
+			a.Owners++
+		}
+	}
+	return a, nil
+}
+
+// Leave implements settle.Store.
+func (s *Store) Leave(_ context.Context, set, owner string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.attending[set], owner)
+	s.announceLanes()
+	return nil
+}
+
 // Acquire implements settle.Store.
 func (s *Store) Acquire(_ context.Context, c settle.Claim) (settle.Lease, bool, error) {
 	if err := c.Validate(); err != nil {
@@ -362,6 +428,7 @@ func (s *Store) Release(_ context.Context, l settle.Lease) error {
 	if !s.fenced(l) {
 		have := s.leases[lane{l.Set, l.Lane}]
 		have.held, have.InHand, have.Attempts = false, 0, 0
+		s.announceLanes()
 	}
 	return nil
 }
