@@ -79,6 +79,9 @@ func (s *settlers) settle(ctx context.Context, w settle.Work) error {
 	case r.exited:
 		runtime.Goexit()
 	}
+	if r.err == nil {
+		r.tx.committed()
+	}
 	return r.err
 }
 

@@ -14,7 +14,10 @@ import (
 	"github.com/leat-dev/leat/app/eventlog"
 )
 
-var _ eventlog.Transactor = (*DB)(nil)
+var (
+	_ eventlog.Transactor = (*DB)(nil)
+	_ eventlog.Commits    = (*DB)(nil)
+)
 
 // endPatience bounds the end of a transaction, which no caller's context may interrupt.
 const endPatience = 30 * time.Second
@@ -47,6 +50,15 @@ func (db *DB) write(ctx context.Context, fn func(ctx context.Context, t *tx) err
 	if t, err = db.begin(ctx); err != nil {
 		return doing("begin a transaction", err)
 	}
+	if err := db.run(ctx, t, fn); err != nil {
+		return err
+	}
+	t.committed() // with the connection given back, so that they may use the store
+	return nil
+}
+
+// run runs fn in a transaction that has begun, and ends it.
+func (db *DB) run(ctx context.Context, t *tx, fn func(ctx context.Context, t *tx) error) error {
 	committing := false
 	defer func() {
 		t.ended.Store(true)
@@ -128,6 +140,21 @@ func (db *DB) Touch(ctx context.Context, topic string) {
 	}
 }
 
+// AfterCommit implements eventlog.Commits.
+func (db *DB) AfterCommit(ctx context.Context, fn func()) {
+	t, err := db.txOf(ctx)
+	switch {
+	case err != nil:
+	case t == nil:
+		fn()
+	default:
+		t.after = append(t.after, fn)
+	}
+}
+
+// InTransaction implements eventlog.Commits.
+func (db *DB) InTransaction(ctx context.Context) bool { return ctx.Value(txKey{db}) != nil }
+
 type txKey struct{ db *DB }
 
 // txOf returns the transaction of this store that ctx carries, nil when there is none.
@@ -147,6 +174,7 @@ type tx struct {
 	shared  bool // with other callers: no context may interrupt its statements
 	depth   int
 	touched []string
+	after   []func() // to be run after the commit
 	ended   atomic.Bool
 	reading atomic.Bool // there are open rows of SQL
 }
@@ -221,6 +249,13 @@ func (t *tx) rollback() {
 // release gives the connection back.
 func (t *tx) release() { t.pooled.Release() }
 
+// committed runs what was to run after the commit.
+func (t *tx) committed() {
+	for _, fn := range t.after {
+		fn()
+	}
+}
+
 // nested runs fn under a savepoint, which is rolled back when fn fails, panics or ends the goroutine.
 func (t *tx) nested(fn func() error) error {
 	ctx := context.Background() // statements of a moment; the server's timeout bounds them
@@ -229,11 +264,11 @@ func (t *tx) nested(fn func() error) error {
 		return doing("set a savepoint", err)
 	}
 	t.depth++
-	touched, kept := len(t.touched), false
+	touched, after, kept := len(t.touched), len(t.after), false
 	defer func() {
 		t.depth--
 		if !kept {
-			t.touched = t.touched[:touched]
+			t.touched, t.after = t.touched[:touched], t.after[:after]
 			t.conn.drop()
 			if !t.conn.conn.IsClosed() {
 				// Should it fail, the transaction stays aborted and its COMMIT rolls back.

@@ -51,7 +51,8 @@ type request struct {
 	panicky  bool
 	exited   bool // fn called runtime.Goexit
 	touched  []string
-	head     int64 // the last position it gave, 0 for none
+	after    []func() // the caller runs them after the commit
+	head     int64    // the last position it gave, 0 for none
 }
 
 const (
@@ -106,6 +107,11 @@ func (c *committer) await(r *request) error {
 		panic(r.panicked)
 	case r.exited:
 		runtime.Goexit()
+	}
+	if r.err == nil {
+		for _, fn := range r.after {
+			fn()
+		}
 	}
 	return r.err
 }
@@ -235,7 +241,7 @@ func (c *committer) apply(r *request) {
 		r.err = lost(cmp.Or(r.err, errLost))
 	}
 	if r.err == nil && !r.panicky {
-		r.touched, r.head = t.touched, t.head
+		r.touched, r.after, r.head = t.touched, t.after, t.head
 		c.batch = append(c.batch, r)
 		joined = true
 	}

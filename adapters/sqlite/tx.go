@@ -9,7 +9,10 @@ import (
 	"github.com/leat-dev/leat/app/eventlog"
 )
 
-var _ eventlog.Transactor = (*DB)(nil)
+var (
+	_ eventlog.Transactor = (*DB)(nil)
+	_ eventlog.Commits    = (*DB)(nil)
+)
 
 // querier runs statements, as *sql.DB and *sql.Tx do.
 type querier interface {
@@ -84,6 +87,21 @@ func (db *DB) Touch(ctx context.Context, topic string) {
 	t.touch(topic)
 }
 
+// AfterCommit implements eventlog.Commits.
+func (db *DB) AfterCommit(ctx context.Context, fn func()) {
+	t, err := db.txOf(ctx)
+	switch {
+	case err != nil:
+	case t == nil:
+		fn()
+	default:
+		t.after = append(t.after, fn)
+	}
+}
+
+// InTransaction implements eventlog.Commits.
+func (db *DB) InTransaction(ctx context.Context) bool { return ctx.Value(txKey{db}) != nil }
+
 type txKey struct{ db *DB }
 
 // txOf returns the transaction of this store that ctx carries, nil when there is none.
@@ -102,7 +120,8 @@ type tx struct {
 	w       *writer
 	depth   int
 	touched []string
-	head    int64 // the last position given
+	after   []func() // to be run after the commit
+	head    int64    // the last position given
 	ended   atomic.Bool
 	reading atomic.Bool // there are open rows of SQL
 }
@@ -122,11 +141,11 @@ func (t *tx) nested(fn func() error) error {
 		return doing("set a savepoint", err)
 	}
 	t.depth++
-	touched, head, kept := len(t.touched), t.head, false
+	touched, after, head, kept := len(t.touched), len(t.after), t.head, false
 	defer func() {
 		t.depth--
 		if !kept {
-			t.touched, t.head = t.touched[:touched], head
+			t.touched, t.after, t.head = t.touched[:touched], t.after[:after], head
 			t.w.undo(t.depth)
 		}
 	}()

@@ -21,6 +21,20 @@ type Transactor interface {
 	InTx(ctx context.Context, fn func(ctx context.Context) error) error
 }
 
+// Commits lets others follow the commits of the store's transactions.
+type Commits interface {
+	// AfterCommit runs fn once the transaction that ctx carries is on disk; without one it runs fn at
+	// once, in the caller. When the transaction is rolled back, or the nested one that ctx carries
+	// beneath it, or its outcome is unknown, fn never runs. So it is with a transaction that has ended.
+	//
+	// fn runs in the goroutine that called InTx or Settle, before that call returns, after the
+	// functions that were given earlier: whoever commits for many callers does not wait for it. It
+	// must return soon and not panic, since the work that it follows cannot fail any more.
+	AfterCommit(ctx context.Context, fn func())
+	// InTransaction tells whether ctx carries a transaction of this store, even one that has ended.
+	InTransaction(ctx context.Context) bool
+}
+
 // Appender puts events into the log.
 type Appender interface {
 	// Append stores the events, all or none, in the transaction that ctx carries, else in one of
@@ -96,6 +110,7 @@ type Pruner interface {
 // Log is all of it, as a store implements it.
 type Log interface {
 	Transactor
+	Commits
 	Appender
 	Reader
 	Searcher

@@ -45,6 +45,8 @@ func Run(t *testing.T, open func(t *testing.T, clock clockwork.Clock) Store) {
 		one{"the effect and the cursor commit together", effectAndCursor},
 		one{"a panic in an effect", panicInEffect},
 		one{"settle joins a transaction", settleInTx},
+		one{"after the commit of an effect", afterCommitOfEffect},
+		one{"each caller of a shared commit runs its own", afterSharedCommit},
 		one{"one failing work among many", failingAmongMany},
 		one{"advance", advance},
 		one{"park", park},
