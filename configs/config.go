@@ -18,9 +18,10 @@ import (
 // works the set.
 const (
 	RoleAll       = "all"       // every role there is
-	RoleAPI       = "api"       // HTTP API, WebSocket feed, web page
+	RoleAPI       = "api"       // HTTP API, web page
 	RoleSequencer = "sequencer" // gives positions and wakes the bus; one is active, others stand by
 	RoleEmail     = "email"     // takes mails from the queue and delivers them
+	RoleBroadcast = "broadcast" // the handler set of that name, and the WebSocket feed for its clients
 )
 
 // Config is everything that can be set. Take it from Load, or write the fields that matter and
@@ -91,9 +92,16 @@ type Retry struct {
 type Publish struct {
 	publish.Config `koanf:",squash"`
 	// OnFailure says what a publish of a real-time event does while the log is down: error, or
-	// continue to send it to the live feed, unrecorded. Default error.
+	// continue to send it to the live feed, unrecorded; the caller gets an error all the same. What
+	// belongs to a transaction, and what a handler publishes, never goes out so. Default error.
 	OnFailure string `koanf:"on_failure"`
 }
+
+// What a publish of a real-time event does while the log is down.
+const (
+	OnFailureError    = "error"
+	OnFailureContinue = "continue"
+)
 
 // The ways to tell callers apart.
 const (
@@ -147,7 +155,7 @@ func Default() *Config {
 			Attempts: policy.Attempts, Initial: policy.Initial, Max: policy.Max,
 			Multiplier: policy.Multiplier, Jitter: policy.Jitter,
 		},
-		Publish: Publish{Config: publish.Config{Source: "leat", MaxDepth: 32, MaxBatch: 1000}, OnFailure: "error"},
+		Publish: Publish{Config: publish.Config{Source: "leat", MaxDepth: 32, MaxBatch: 1000}, OnFailure: OnFailureError},
 		Auth:    httpapi.AuthConfig{Mode: AuthDev},
 		Log:     Log{Level: "info", Format: "auto"},
 		Drain:   Drain{Timeout: 30 * time.Second},

@@ -147,7 +147,6 @@ func TestFaultsNameTheKey(t *testing.T) {
 		"list":                       {file: "roles: [1]", want: `roles: "[1]" in FILE is not a list of texts`},
 		"role name":                  {file: "roles: [API]", want: `roles: "API" is not the name of a role: lowercase letters, digits and hyphens`},
 		"bus":                        {file: "bus: {kind: kafka}", want: `bus.kind: "kafka" is not one of sql, gochannel`},
-		"continue is not there yet":  {file: "publish: {on_failure: continue}", want: `publish.on_failure: continue is not available in this version; use error`},
 		"a bad nats url":             {file: "nats: {url: \"pigeon://x\"}", want: `nats.url: `},
 		"a foreign section":          {file: "nats: {foreign: [{subjekt: x}]}", want: `nats.foreign: `},
 		"a bad PostgreSQL URL":       {file: "store: {url: 'postgres://u:secret@h:port/d'}", want: `store.url: want a PostgreSQL URL`},
@@ -166,7 +165,7 @@ func TestFaultsNameTheKey(t *testing.T) {
 		"smtp without a host":        {file: "smtp: {tls: maybe}", want: `smtp.tls: "maybe" is not`},
 		"sender":                     {file: "smtp: {from: nobody}", want: `smtp.from: "nobody" is no`},
 		"what other keys say":        {file: "email: {from: a@b.c}", want: `email.from: unknown key in FILE`},
-		"on_failure":                 {file: "publish: {on_failure: ignore}", want: `publish.on_failure: "ignore" is not one of error`},
+		"on_failure":                 {file: "publish: {on_failure: ignore}", want: `publish.on_failure: "ignore" is not one of error, continue`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

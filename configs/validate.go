@@ -30,11 +30,7 @@ func (c *Config) Validate() error {
 	faults.add(c.validateMail()...)
 	faults.add(c.validateAuth()...)
 	faults.add(c.validatePolicies()...)
-	if c.Publish.OnFailure == "continue" {
-		faults.addf("publish.on_failure: continue is not available in this version; use error")
-	} else {
-		faults.oneOf("publish.on_failure", c.Publish.OnFailure, "error")
-	}
+	faults.oneOf("publish.on_failure", c.Publish.OnFailure, OnFailureError, OnFailureContinue)
 	faults.positive("publish.max_depth", c.Publish.MaxDepth)
 	faults.positive("publish.max_batch", c.Publish.MaxBatch)
 	faults.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")

@@ -20,6 +20,7 @@ import (
 	"github.com/leat-dev/leat/app/deadletter"
 	"github.com/leat-dev/leat/app/eventlog"
 	"github.com/leat-dev/leat/app/handler"
+	"github.com/leat-dev/leat/app/live"
 	"github.com/leat-dev/leat/app/publish"
 	"github.com/leat-dev/leat/app/router"
 	"github.com/leat-dev/leat/app/sequence"
@@ -32,7 +33,7 @@ import (
 
 // Servers is what a process listens with. A field is nil where the process has no such role.
 type Servers struct {
-	API   *httpapi.Server
+	API   *httpapi.Server // the API, the live feed, or both
 	Ops   *httpapi.Ops
 	Inbox *devinbox.Inbox
 }
@@ -63,7 +64,12 @@ func provideServers(cfg *configs.Config, o Overrides, sets Sets, parts Parts, p 
 	}, logger); err != nil {
 		return nil, err
 	}
-	if !cfg.HasRole(configs.RoleAPI) {
+	switch broadcasts := cfg.HasRole(configs.RoleBroadcast); {
+	case cfg.HasRole(configs.RoleAPI):
+	case broadcasts:
+		s.API, err = httpapi.NewFeed(cfg.HTTP, cfg.Auth, hub, logger)
+		return s, err
+	default:
 		return s, nil
 	}
 	deps := httpapi.Deps{
@@ -71,7 +77,7 @@ func provideServers(cfg *configs.Config, o Overrides, sets Sets, parts Parts, p 
 		Handlers: control{sets: sets, store: store, backlogs: backlogs, letters: letters},
 		Page:     webui.Handler(), Routes: parts.Routes, Version: Version(),
 	}
-	if cfg.HasRole("broadcast") {
+	if cfg.HasRole(configs.RoleBroadcast) {
 		deps.WebSocket = http.Handler(hub)
 	}
 	if inbox != nil {
@@ -84,7 +90,7 @@ func provideServers(cfg *configs.Config, o Overrides, sets Sets, parts Parts, p 
 // provideApp says in which order things run. They stop in the opposite one: first nobody comes in
 // any more, then what is in hand is finished, and those who ask how it goes get an answer to the end.
 func provideApp(cfg *configs.Config, sets Sets, servers *Servers, store settle.Store, r *router.Router, seq *sequence.Sequencer,
-	worker *email.Worker, hub *wshub.Hub, g *gate, clock clockwork.Clock, logger *slog.Logger,
+	worker *email.Worker, hub *wshub.Hub, path *live.Path, others remote, g *gate, clock clockwork.Clock, logger *slog.Logger,
 ) *app.App {
 	var parts []app.Part
 	if servers.Ops != nil {
@@ -92,6 +98,12 @@ func provideApp(cfg *configs.Config, sets Sets, servers *Servers, store settle.S
 	}
 	if servers.Inbox != nil {
 		parts = append(parts, app.Part{Name: "inbox", Run: servers.Inbox.Run})
+	}
+	if path != nil {
+		parts = append(parts, app.Part{Name: "fast path", Run: path.Run})
+	}
+	if others != nil && cfg.HasRole(configs.RoleBroadcast) {
+		parts = append(parts, app.Part{Name: "fast path of others", Run: hear(others, hub, logger)})
 	}
 	if slices.ContainsFunc(sets, func(s *handler.Bound) bool { return cfg.HasRole(s.Name()) }) {
 		parts = append(parts, app.Part{Name: "router", Run: r.Run, Ready: r.Running()})
@@ -104,14 +116,15 @@ func provideApp(cfg *configs.Config, sets Sets, servers *Servers, store settle.S
 		parts = append(parts, app.Part{Name: "email", Run: worker.Run})
 	}
 	if servers.API != nil {
-		parts = append(parts,
-			app.Part{Name: "api", Run: servers.API.Run},
-			app.Part{Name: "live feed", Run: func(ctx context.Context) error {
-				<-ctx.Done()
-				closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), hubCloses)
-				defer cancel()
-				return hub.Close(closing)
-			}})
+		parts = append(parts, app.Part{Name: "api", Run: servers.API.Run})
+	}
+	if servers.API != nil && cfg.HasRole(configs.RoleBroadcast) {
+		parts = append(parts, app.Part{Name: "live feed", Run: func(ctx context.Context) error {
+			<-ctx.Done()
+			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), hubCloses)
+			defer cancel()
+			return hub.Close(closing)
+		}})
 	}
 	g.app = app.New(func(ctx context.Context) error { return prepare(ctx, sets, store, servers) }, parts, clock, logger)
 	return g.app

@@ -27,6 +27,7 @@ import (
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
 	"github.com/leat-dev/leat/app/handler"
+	"github.com/leat-dev/leat/app/live"
 	"github.com/leat-dev/leat/app/publish"
 	"github.com/leat-dev/leat/app/router"
 	"github.com/leat-dev/leat/app/sequence"
@@ -82,12 +83,16 @@ func provideCatalogue(s Service) (*event.Catalogue, error) {
 
 func provideMetrics(c *event.Catalogue) *prom.Metrics { return prom.New(c.Types()) }
 
-func providePublisher(cfg *configs.Config, s Service, c *event.Catalogue, log eventlog.Log, clock clockwork.Clock, m *prom.Metrics) *publish.Publisher {
+func providePublisher(cfg *configs.Config, s Service, c *event.Catalogue, log eventlog.Log, path *live.Path, clock clockwork.Clock, m *prom.Metrics) *publish.Publisher {
 	config := cfg.Publish.Config
+	config.Unrecorded = cfg.Publish.OnFailure == configs.OnFailureContinue
 	if s.Name != "" {
 		config.Source = s.Name
 	}
-	return publish.New(config, c, log, clock, m)
+	if path == nil {
+		return publish.New(config, c, log, clock, m)
+	}
+	return publish.New(config, c, log, clock, m, publish.WithLive(path, log))
 }
 
 // provideParts lets the service build what it brings.

@@ -23,6 +23,7 @@ var framework = wire.NewSet(
 	provideClock,
 	provideCatalogue,
 	provideMetrics,
+	provideLive,
 	providePublisher,
 	provideParts,
 	provideTemplates,
@@ -82,6 +83,7 @@ var postgresStore = wire.NewSet(
 var sqlBus = wire.NewSet(
 	provideSQLBus,
 	provideNoTransport,
+	provideNoRemote,
 	wire.Bind(new(bus.Bus), new(*sqlbus.Bus)),
 )
 
@@ -90,11 +92,13 @@ var natsBus = wire.NewSet(
 	provideNATSBus,
 	provideNATSTransport,
 	wire.Bind(new(bus.Bus), new(*natsbus.Bus)),
+	wire.Bind(new(remote), new(*natsbus.Bus)),
 )
 
 // goChannelBus carries the events over Watermill's GoChannel.
 var goChannelBus = wire.NewSet(
 	provideGoChannelBus,
 	provideNoTransport,
+	provideNoRemote,
 	wire.Bind(new(bus.Bus), new(*gochannelbus.Bus)),
 )

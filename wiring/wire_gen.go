@@ -29,7 +29,10 @@ func openSQLiteSQL(ctx context.Context, cfg *configs.Config, s Service, o Overri
 		return nil, nil, err
 	}
 	metrics := provideMetrics(catalogue)
-	publisher := providePublisher(cfg, s, catalogue, db, clock, metrics)
+	hub := provideHub(cfg, db, clock, metrics, l)
+	wiringRemote := provideNoRemote()
+	path := provideLive(cfg, hub, wiringRemote, clock, l, metrics)
+	publisher := providePublisher(cfg, s, catalogue, db, path, clock, metrics)
 	parts, err := provideParts(ctx, s, db, publisher, clock, l)
 	if err != nil {
 		cleanup()
@@ -42,7 +45,6 @@ func openSQLiteSQL(ctx context.Context, cfg *configs.Config, s Service, o Overri
 		cleanup()
 		return nil, nil, err
 	}
-	hub := provideHub(cfg, db, clock, metrics, l)
 	sets, err := provideSets(parts, catalogue, audit, publisher, emailQueue, templates, hub)
 	if err != nil {
 		cleanup()
@@ -87,7 +89,7 @@ func openSQLiteSQL(ctx context.Context, cfg *configs.Config, s Service, o Overri
 		cleanup()
 		return nil, nil, err
 	}
-	app := provideApp(cfg, sets, servers, db, router, sequencer, worker, hub, wiringGate, clock, l)
+	app := provideApp(cfg, sets, servers, db, router, sequencer, worker, hub, path, wiringRemote, wiringGate, clock, l)
 	leat := &Leat{
 		App:         app,
 		Publisher:   publisher,
@@ -117,7 +119,10 @@ func openSQLiteGoChannel(ctx context.Context, cfg *configs.Config, s Service, o 
 		return nil, nil, err
 	}
 	metrics := provideMetrics(catalogue)
-	publisher := providePublisher(cfg, s, catalogue, db, clock, metrics)
+	hub := provideHub(cfg, db, clock, metrics, l)
+	wiringRemote := provideNoRemote()
+	path := provideLive(cfg, hub, wiringRemote, clock, l, metrics)
+	publisher := providePublisher(cfg, s, catalogue, db, path, clock, metrics)
 	parts, err := provideParts(ctx, s, db, publisher, clock, l)
 	if err != nil {
 		cleanup()
@@ -130,7 +135,6 @@ func openSQLiteGoChannel(ctx context.Context, cfg *configs.Config, s Service, o 
 		cleanup()
 		return nil, nil, err
 	}
-	hub := provideHub(cfg, db, clock, metrics, l)
 	sets, err := provideSets(parts, catalogue, audit, publisher, emailQueue, templates, hub)
 	if err != nil {
 		cleanup()
@@ -175,7 +179,7 @@ func openSQLiteGoChannel(ctx context.Context, cfg *configs.Config, s Service, o 
 		cleanup()
 		return nil, nil, err
 	}
-	app := provideApp(cfg, sets, servers, db, router, sequencer, worker, hub, wiringGate, clock, l)
+	app := provideApp(cfg, sets, servers, db, router, sequencer, worker, hub, path, wiringRemote, wiringGate, clock, l)
 	leat := &Leat{
 		App:         app,
 		Publisher:   publisher,
@@ -205,9 +209,17 @@ func openSQLiteNATS(ctx context.Context, cfg *configs.Config, s Service, o Overr
 		return nil, nil, err
 	}
 	metrics := provideMetrics(catalogue)
-	publisher := providePublisher(cfg, s, catalogue, db, clock, metrics)
+	hub := provideHub(cfg, db, clock, metrics, l)
+	bus, cleanup2, err := provideNATSBus(ctx, cfg, l)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	path := provideLive(cfg, hub, bus, clock, l, metrics)
+	publisher := providePublisher(cfg, s, catalogue, db, path, clock, metrics)
 	parts, err := provideParts(ctx, s, db, publisher, clock, l)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
@@ -215,17 +227,13 @@ func openSQLiteNATS(ctx context.Context, cfg *configs.Config, s Service, o Overr
 	emailQueue := sqlite.NewEmailQueue(db)
 	templates, err := provideTemplates(parts)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	hub := provideHub(cfg, db, clock, metrics, l)
 	sets, err := provideSets(parts, catalogue, audit, publisher, emailQueue, templates, hub)
 	if err != nil {
-		cleanup()
-		return nil, nil, err
-	}
-	bus, cleanup2, err := provideNATSBus(ctx, cfg, l)
-	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
@@ -267,7 +275,7 @@ func openSQLiteNATS(ctx context.Context, cfg *configs.Config, s Service, o Overr
 		cleanup()
 		return nil, nil, err
 	}
-	app := provideApp(cfg, sets, servers, db, router, sequencer, worker, hub, wiringGate, clock, l)
+	app := provideApp(cfg, sets, servers, db, router, sequencer, worker, hub, path, bus, wiringGate, clock, l)
 	leat := &Leat{
 		App:         app,
 		Publisher:   publisher,
@@ -296,7 +304,10 @@ func openPostgresSQL(ctx context.Context, cfg *configs.Config, s Service, o Over
 		return nil, nil, err
 	}
 	metrics := provideMetrics(catalogue)
-	publisher := providePublisher(cfg, s, catalogue, db, clock, metrics)
+	hub := provideHub(cfg, db, clock, metrics, l)
+	wiringRemote := provideNoRemote()
+	path := provideLive(cfg, hub, wiringRemote, clock, l, metrics)
+	publisher := providePublisher(cfg, s, catalogue, db, path, clock, metrics)
 	parts, err := provideParts(ctx, s, db, publisher, clock, l)
 	if err != nil {
 		cleanup()
@@ -309,7 +320,6 @@ func openPostgresSQL(ctx context.Context, cfg *configs.Config, s Service, o Over
 		cleanup()
 		return nil, nil, err
 	}
-	hub := provideHub(cfg, db, clock, metrics, l)
 	sets, err := provideSets(parts, catalogue, audit, publisher, emailQueue, templates, hub)
 	if err != nil {
 		cleanup()
@@ -354,7 +364,7 @@ func openPostgresSQL(ctx context.Context, cfg *configs.Config, s Service, o Over
 		cleanup()
 		return nil, nil, err
 	}
-	app := provideApp(cfg, sets, servers, db, router, sequencer, worker, hub, wiringGate, clock, l)
+	app := provideApp(cfg, sets, servers, db, router, sequencer, worker, hub, path, wiringRemote, wiringGate, clock, l)
 	leat := &Leat{
 		App:         app,
 		Publisher:   publisher,
@@ -383,7 +393,10 @@ func openPostgresGoChannel(ctx context.Context, cfg *configs.Config, s Service, 
 		return nil, nil, err
 	}
 	metrics := provideMetrics(catalogue)
-	publisher := providePublisher(cfg, s, catalogue, db, clock, metrics)
+	hub := provideHub(cfg, db, clock, metrics, l)
+	wiringRemote := provideNoRemote()
+	path := provideLive(cfg, hub, wiringRemote, clock, l, metrics)
+	publisher := providePublisher(cfg, s, catalogue, db, path, clock, metrics)
 	parts, err := provideParts(ctx, s, db, publisher, clock, l)
 	if err != nil {
 		cleanup()
@@ -396,7 +409,6 @@ func openPostgresGoChannel(ctx context.Context, cfg *configs.Config, s Service, 
 		cleanup()
 		return nil, nil, err
 	}
-	hub := provideHub(cfg, db, clock, metrics, l)
 	sets, err := provideSets(parts, catalogue, audit, publisher, emailQueue, templates, hub)
 	if err != nil {
 		cleanup()
@@ -441,7 +453,7 @@ func openPostgresGoChannel(ctx context.Context, cfg *configs.Config, s Service, 
 		cleanup()
 		return nil, nil, err
 	}
-	app := provideApp(cfg, sets, servers, db, router, sequencer, worker, hub, wiringGate, clock, l)
+	app := provideApp(cfg, sets, servers, db, router, sequencer, worker, hub, path, wiringRemote, wiringGate, clock, l)
 	leat := &Leat{
 		App:         app,
 		Publisher:   publisher,
@@ -470,9 +482,17 @@ func openPostgresNATS(ctx context.Context, cfg *configs.Config, s Service, o Ove
 		return nil, nil, err
 	}
 	metrics := provideMetrics(catalogue)
-	publisher := providePublisher(cfg, s, catalogue, db, clock, metrics)
+	hub := provideHub(cfg, db, clock, metrics, l)
+	bus, cleanup2, err := provideNATSBus(ctx, cfg, l)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	path := provideLive(cfg, hub, bus, clock, l, metrics)
+	publisher := providePublisher(cfg, s, catalogue, db, path, clock, metrics)
 	parts, err := provideParts(ctx, s, db, publisher, clock, l)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
@@ -480,17 +500,13 @@ func openPostgresNATS(ctx context.Context, cfg *configs.Config, s Service, o Ove
 	emailQueue := postgres.NewEmailQueue(db)
 	templates, err := provideTemplates(parts)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	hub := provideHub(cfg, db, clock, metrics, l)
 	sets, err := provideSets(parts, catalogue, audit, publisher, emailQueue, templates, hub)
 	if err != nil {
-		cleanup()
-		return nil, nil, err
-	}
-	bus, cleanup2, err := provideNATSBus(ctx, cfg, l)
-	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
@@ -532,7 +548,7 @@ func openPostgresNATS(ctx context.Context, cfg *configs.Config, s Service, o Ove
 		cleanup()
 		return nil, nil, err
 	}
-	app := provideApp(cfg, sets, servers, db, router, sequencer, worker, hub, wiringGate, clock, l)
+	app := provideApp(cfg, sets, servers, db, router, sequencer, worker, hub, path, bus, wiringGate, clock, l)
 	leat := &Leat{
 		App:         app,
 		Publisher:   publisher,

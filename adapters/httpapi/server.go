@@ -29,7 +29,8 @@ type Deps struct {
 
 	// Inbox is the built-in inbox; may be nil: then there is no /v1/inbox.
 	Inbox Inbox
-	// WebSocket serves GET /v1/ws; may be nil. The request's context carries the caller.
+	// WebSocket serves GET /v1/ws; may be nil: then the answer says that this process does not
+	// broadcast. The request's context carries the caller.
 	WebSocket http.Handler
 	// Page serves what is not the API; may be nil.
 	Page http.Handler
@@ -51,18 +52,50 @@ type Server struct {
 // New returns a server that is not started. Its error joins every fault of the configuration and
 // of the routes.
 func New(cfg Config, auth AuthConfig, deps Deps, logger *slog.Logger) (*Server, error) {
-	faults := append(cfg.Validate(), auth.Validate()...)
-	faults = append(faults, auth.ValidateListen(cfg)...)
-	faults = append(faults, deps.missing()...)
-	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
+	s, err := newServer(cfg, auth, deps, deps.missing(), logger)
+	if err != nil {
+		return nil, err
 	}
-	cfg = cfg.withDefaults()
-	s := &Server{cfg: cfg, auth: newDevAuth(), deps: deps, logger: logger}
 	handler, err := s.routes()
 	if err != nil {
 		return nil, err
 	}
+	s.serve(handler)
+	return s, nil
+}
+
+// NewFeed returns a server, not started, for a process that broadcasts and has no API: it serves the
+// live feed at GET /v1/ws, with the same credentials, and nothing else.
+func NewFeed(cfg Config, auth AuthConfig, webSocket http.Handler, logger *slog.Logger) (*Server, error) {
+	var missing []error
+	if webSocket == nil {
+		missing = []error{errors.New("the live feed needs who serves it")}
+	}
+	s, err := newServer(cfg, auth, Deps{WebSocket: webSocket}, missing, logger)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET "+pathWebSocket, webSocket)
+	s.serve(s.enter(s.apiOnly(s.only(mux, func(w http.ResponseWriter, r *http.Request) {
+		s.notHere(w, r, codeNoAPI, "this process serves the live feed alone, at "+pathWebSocket+"; ask one that has the role api")
+	}))))
+	return s, nil
+}
+
+func newServer(cfg Config, auth AuthConfig, deps Deps, missing []error, logger *slog.Logger) (*Server, error) {
+	faults := append(cfg.Validate(), auth.Validate()...)
+	faults = append(faults, auth.ValidateListen(cfg)...)
+	faults = append(faults, missing...)
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	return &Server{cfg: cfg.withDefaults(), auth: newDevAuth(), deps: deps, logger: logger}, nil
+}
+
+// serve says what the server answers with.
+func (s *Server) serve(handler http.Handler) {
+	cfg, logger := s.cfg, s.logger
 	s.listener = listener{
 		key: "http.listen", address: cfg.Listen, shutdown: cfg.ShutdownTimeout, logger: logger,
 		server: &http.Server{
@@ -71,7 +104,6 @@ func New(cfg Config, auth AuthConfig, deps Deps, logger *slog.Logger) (*Server, 
 			ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 		},
 	}
-	return s, nil
 }
 
 func (d Deps) missing() []error {
@@ -122,6 +154,10 @@ func (s *Server) routes() (handler http.Handler, err error) {
 	if s.deps.WebSocket != nil {
 		mux.Handle("GET "+pathWebSocket, s.deps.WebSocket)
 		documentWebSocket(api)
+	} else {
+		mux.HandleFunc("GET "+pathWebSocket, func(w http.ResponseWriter, r *http.Request) {
+			s.notHere(w, r, codeNoFeed, "this process does not broadcast; the live feed is served by processes that have the role broadcast")
+		})
 	}
 	for _, add := range s.deps.Routes {
 		add(api)
@@ -135,13 +171,8 @@ func (s *Server) routes() (handler http.Handler, err error) {
 // dispatch gives a request to the API or to the page. The page is not mounted on the API's mux: a
 // pattern that takes everything would turn "wrong method" into "page".
 func (s *Server) dispatch(mux *http.ServeMux) http.Handler {
-	api := s.apiOnly(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		found, pattern := mux.Handler(r)
-		if pattern != "" {
-			mux.ServeHTTP(w, r)
-			return
-		}
-		s.notServed(w, r, found)
+	api := s.apiOnly(s.only(mux, func(w http.ResponseWriter, r *http.Request) {
+		s.writeStatus(w, r, http.StatusNotFound, "there is nothing at "+r.URL.Path)
 	}))
 	page := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.writeStatus(w, r, http.StatusNotFound, "there is nothing at "+r.URL.Path)
@@ -158,16 +189,28 @@ func (s *Server) dispatch(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// notServed answers where the mux has no route: it asks the mux's own answer whether another
-// method would have one.
-func (s *Server) notServed(w http.ResponseWriter, r *http.Request, muxAnswer http.Handler) {
-	probe := &headerProbe{header: http.Header{}}
-	muxAnswer.ServeHTTP(probe, r)
-	if probe.status == http.StatusMethodNotAllowed {
-		s.methodNotAllowed(w, r, probe.header.Get("Allow"))
-		return
-	}
-	s.writeStatus(w, r, http.StatusNotFound, "there is nothing at "+r.URL.Path)
+// only gives a request to the mux where that has a route, and to nothing where it has none. It asks the
+// mux's own answer whether another method would have one.
+func (s *Server) only(mux *http.ServeMux, nothing http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		found, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		probe := &headerProbe{header: http.Header{}}
+		found.ServeHTTP(probe, r)
+		if probe.status == http.StatusMethodNotAllowed {
+			s.methodNotAllowed(w, r, probe.header.Get("Allow"))
+			return
+		}
+		nothing(w, r)
+	})
+}
+
+// notHere answers what another process would serve.
+func (s *Server) notHere(w http.ResponseWriter, r *http.Request, code, message string) {
+	s.writeAnswer(w, r, answer{status: http.StatusNotFound, body: ErrorBody{ErrorCode: code, Message: message}}, nil)
 }
 
 func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request, allow string) {

@@ -8,6 +8,12 @@ import (
 
 const pathWebSocket = "/v1/ws"
 
+// The codes that say that a process lacks the role.
+const (
+	codeNoFeed = "NO_LIVE_FEED_HERE"
+	codeNoAPI  = "NO_API_HERE"
+)
+
 // documentWebSocket adds the live feed to the document; who serves it is a dependency.
 func documentWebSocket(api huma.API) {
 	api.OpenAPI().AddOperation(&huma.Operation{

@@ -170,15 +170,27 @@ func TestBroadcast(t *testing.T) {
 	want.Position, want.Recorded = 0, time.Time{}
 	require.NoError(t, server.Connect(t).Publish("leat.live.acme.business.rubbish", []byte("rubbish")))
 	until(t, "rubbish is stepped over", func() bool { return strings.Contains(l.String(), "a broadcast that cannot be read") })
-	require.NoError(t, one.Broadcast(t.Context(), want))
-	for _, c := range got {
+	heard := func(by *natsbus.Bus, want event.Envelope) {
+		t.Helper()
 		select {
-		case e := <-c:
+		case e := <-got[by]:
 			require.Equal(t, want, e)
 		case <-time.After(patience):
 			require.FailNow(t, "the broadcast did not come")
 		}
 	}
+	require.NoError(t, one.Broadcast(t.Context(), want))
+	heard(two, want)
+	back := want
+	back.ID, back.Unrecorded = "back", true
+	require.NoError(t, two.Broadcast(t.Context(), back))
+	heard(one, back) // and not its own before
+
+	// A position is the log's to give.
+	placed := want
+	placed.Position, placed.Recorded = 7, time.Now().UTC()
+	require.NoError(t, one.Broadcast(t.Context(), placed))
+	heard(two, want)
 
 	// Without a connection it fails at once; with one it works again.
 	server.Kill()

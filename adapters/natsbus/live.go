@@ -3,6 +3,7 @@ package natsbus
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -13,11 +14,16 @@ import (
 const (
 	liveMessages = 1024
 	liveBytes    = 8 << 20
+	flushWait    = 2 * time.Second
 )
 
-// Broadcast sends an event to every process that listens now, this one included, at most once and
-// without a trace on disk: the fast path beside the log, for events that shall be seen at once. An
-// error is worth a warning only, for the reliable path brings the event too.
+// headerFrom names the process that broadcasts, which does not listen to itself.
+const headerFrom = "Leat-From"
+
+// Broadcast sends an event to every other process that listens now, at most once and without a trace
+// on disk: the fast path beside the log, for events that shall be seen at once. An error is worth a
+// warning only, for the reliable path brings the event too. An event that is not recorded has no other
+// path: for it, Broadcast returns nil only when the server has it.
 func (b *Bus) Broadcast(ctx context.Context, e event.Envelope) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -29,17 +35,26 @@ func (b *Bus) Broadcast(ctx context.Context, e event.Envelope) error {
 	if err != nil {
 		return fmt.Errorf("broadcast %s %s: %w", e.Type, e.ID, err)
 	}
-	if err := b.conn.PublishMsg(msg); err != nil {
+	msg.Header.Set(headerFrom, b.run)
+	if err = b.conn.PublishMsg(msg); err == nil && e.Unrecorded {
+		ctx, cancel := context.WithTimeout(ctx, flushWait)
+		defer cancel()
+		err = b.conn.FlushWithContext(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("broadcast %s %s: %w", e.Type, e.ID, err)
 	}
 	return nil
 }
 
-// OnBroadcast calls f with every event that any process broadcasts from now on, one at a time. An
-// event that went over Broadcast has no position. stop ends it, as Close does; a call under way
-// may outlast stop.
+// OnBroadcast calls f with every event that another process broadcasts from now on, one at a time. An
+// event that went over Broadcast has no position. While the connection is down nothing is heard;
+// when it is up again, so is this. stop ends it, as Close does; a call under way may outlast stop.
 func (b *Bus) OnBroadcast(f func(event.Envelope)) (stop func(), err error) {
 	sub, err := b.conn.Subscribe(livePrefix+">", func(msg *nats.Msg) {
+		if msg.Header.Get(headerFrom) == b.run {
+			return
+		}
 		m, err := fromNATS(msg)
 		if err != nil {
 			b.logger.Warn("stepped over a broadcast that cannot be read", "subject", msg.Subject, "error", err)
@@ -50,6 +65,7 @@ func (b *Bus) OnBroadcast(f func(event.Envelope)) (stop func(), err error) {
 			b.logger.Warn("stepped over a broadcast that cannot be read", "subject", msg.Subject, "error", err)
 			return
 		}
+		e.Position, e.Recorded = 0, time.Time{} // only the log gives them, whatever others put on the subject
 		f(e)
 	})
 	if err != nil {
@@ -58,8 +74,9 @@ func (b *Bus) OnBroadcast(f func(event.Envelope)) (stop func(), err error) {
 	if err := sub.SetPendingLimits(liveMessages, liveBytes); err != nil {
 		return nil, fmt.Errorf("bound the broadcasts that wait: %w", err)
 	}
-	// The server knows of the subscription when this returns, so that no later broadcast is missed.
-	if err := b.conn.FlushTimeout(apiWait); err != nil {
+	// Where it can be reached, the server knows of the subscription when this returns, so that no later
+	// broadcast is missed.
+	if err := b.conn.FlushTimeout(apiWait); err != nil && b.conn.IsClosed() {
 		_ = sub.Unsubscribe()
 		return nil, fmt.Errorf("listen to broadcasts: %w", err)
 	}

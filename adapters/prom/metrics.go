@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/leat-dev/leat/app/live"
 	"github.com/leat-dev/leat/app/publish"
 	"github.com/leat-dev/leat/app/router/middleware"
 	"github.com/leat-dev/leat/handlers/email"
@@ -25,6 +26,8 @@ type Metrics struct {
 
 	published       *prometheus.CounterVec
 	publishFailed   *prometheus.CounterVec
+	unrecorded      *prometheus.CounterVec
+	liveMissed      *prometheus.CounterVec
 	publishTook     prometheus.Histogram
 	reliableTook    prometheus.Histogram
 	broadcastTook   prometheus.Histogram
@@ -40,6 +43,7 @@ type Metrics struct {
 
 var (
 	_ publish.Observer    = (*Metrics)(nil)
+	_ live.Observer       = (*Metrics)(nil)
 	_ middleware.Observer = (*Metrics)(nil)
 	_ email.Observer      = (*Metrics)(nil)
 )
@@ -56,6 +60,12 @@ func New(types []string) *Metrics {
 		publishFailed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "messaging_events_failed_total", Help: "Events that were not accepted, by event type.",
 		}, []string{"type"}),
+		unrecorded: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "leat_events_unrecorded_total", Help: "Events that went out to the live feed although the log did not take them, by event type.",
+		}, []string{"type"}),
+		liveMissed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "leat_live_missed_total", Help: "Real-time events that a way of the fast path did not take, by way: local or nats.",
+		}, []string{"way"}),
 		publishTook: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "messaging_publish_duration_seconds", Help: "How long publish calls took, accepted or not.", Buckets: fast(),
 		}),
@@ -87,7 +97,7 @@ func New(types []string) *Metrics {
 		knownEmails:     []string{"sent", "retried", "failed"},
 	}
 	m.registry.MustRegister(
-		m.published, m.publishFailed, m.publishTook, m.reliableTook, m.broadcastTook,
+		m.published, m.publishFailed, m.unrecorded, m.liveMissed, m.publishTook, m.reliableTook, m.broadcastTook,
 		m.deliveries, m.processTook, m.retries, m.webSockets, m.webSocketsSlow, m.emails,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -96,6 +106,7 @@ func New(types []string) *Metrics {
 		m.types[typ] = true
 		m.published.WithLabelValues(typ)
 		m.publishFailed.WithLabelValues(typ)
+		m.unrecorded.WithLabelValues(typ)
 	}
 	for _, result := range m.knownEmails {
 		m.emails.WithLabelValues(result)
@@ -134,6 +145,21 @@ func (m *Metrics) Published(types []string, took time.Duration, err error) {
 		}
 		counter.WithLabelValues(typ).Inc()
 	}
+}
+
+// Unrecorded counts events that went out although the log did not take them.
+func (m *Metrics) Unrecorded(types []string) {
+	for _, typ := range types {
+		if !m.types[typ] {
+			typ = unknown
+		}
+		m.unrecorded.WithLabelValues(typ).Inc()
+	}
+}
+
+// Missed counts events that a way of the fast path did not take.
+func (m *Metrics) Missed(way string, events int) {
+	m.liveMissed.WithLabelValues(way).Add(float64(events))
 }
 
 // Began counts nothing: what counts is how an attempt ends.

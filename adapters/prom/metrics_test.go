@@ -119,6 +119,20 @@ func TestPublished(t *testing.T) {
 	require.NotContains(t, got, "no.such")
 }
 
+func TestFastPath(t *testing.T) {
+	t.Parallel()
+	m := prom.New([]string{"build.progressed"})
+	require.Contains(t, scrape(t, m), `leat_events_unrecorded_total{type="build.progressed"} 0`)
+	m.Unrecorded([]string{"build.progressed", "no.such"})
+	m.Missed("nats", 3)
+	got := scrape(t, m)
+	for _, want := range []string{
+		`leat_events_unrecorded_total{type="build.progressed"} 1`, `leat_events_unrecorded_total{type="unknown"} 1`, `leat_live_missed_total{way="nats"} 3`,
+	} {
+		require.Contains(t, got, want)
+	}
+}
+
 func TestHandled(t *testing.T) {
 	t.Parallel()
 	m := prom.New(nil)

@@ -105,11 +105,11 @@ func (c *client) join(through int64) bool {
 func (c *client) wants(e *event.Envelope) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.sub == nil || e.Tenant != c.origin.Tenant || !c.sub.matches(e) {
+	if c.sub == nil || e.Tenant != c.origin.Tenant {
 		return false
 	}
 	key := keyOf(*e)
-	if c.fast.take(key) {
+	if c.sent(key) || !c.sub.matches(e) {
 		return false
 	}
 	c.caught.add(key)

@@ -15,7 +15,8 @@ import (
 
 const (
 	maxBadFrames = 16              // refused frames in a row, after which the connection is closed
-	recentFast   = 1024            // fast frames of a client that wait for their position
+	recentFast   = 4096            // fast frames of a client that wait for their position
+	recentLost   = 1024            // frames of a client that are not recorded
 	pageSize     = 256             // events of one read of the log
 	goodbye      = 1 * time.Second // how long a client may take to answer a close frame
 )
@@ -50,6 +51,7 @@ type client struct {
 	state  state
 	from   int64  // pushes at or below this position are not for the queue
 	fast   recent // sent by the fast path, position still to come
+	lost   recent // sent by the fast path, not recorded; a position may come all the same
 	caught recent // sent from the log of late; a fast frame may come after it
 	ended  bool
 	code   int // of the close frame; 0: none
@@ -80,7 +82,7 @@ func newClient(h *Hub, conn *websocket.Conn, origin event.Origin, remote string,
 	c := &client{
 		hub: h, conn: conn, origin: origin, remote: remote, cancel: cancel,
 		commands: make(chan command), queue: make(chan *frame, h.cfg.Queue), over: make(chan struct{}), written: make(chan struct{}),
-		from: position, at: position, fast: recent{limit: recentFast}, caught: recent{limit: pageSize}, pinged: now, reported: now,
+		from: position, at: position, fast: recent{limit: recentFast}, lost: recent{limit: recentLost}, caught: recent{limit: pageSize}, pinged: now, reported: now,
 	}
 	c.heard.Store(now.UnixNano())
 	return c
@@ -181,16 +183,17 @@ func (c *client) hear() { c.heard.Store(c.hub.clock.Now().UnixNano()) }
 func (c *client) offer(f *frame) (slow bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state != joining && c.state != live || !c.sub.matches(&f.event) {
+	if c.state != joining && c.state != live {
+		return false, nil
+	}
+	fast := f.event.Position == 0
+	if !fast && (f.event.Position <= c.from || c.sent(f.key)) || !c.sub.matches(&f.event) {
 		return false, nil
 	}
 	if _, err := f.encode(); err != nil {
 		return false, err
 	}
-	fast := f.event.Position == 0
-	switch {
-	case fast && (c.caught.has(f.key) || !c.fast.add(f.key)),
-		!fast && (f.event.Position <= c.from || c.fast.take(f.key)):
+	if fast && !c.remember(f) {
 		return false, nil
 	}
 	select {
@@ -199,12 +202,33 @@ func (c *client) offer(f *frame) (slow bool, err error) {
 	default:
 	}
 	if c.state == joining {
-		c.fast.take(f.key)
+		c.sent(f.key)
 		c.dropQueue()
 		c.state = catching
 		return false, nil
 	}
 	return c.endLocked(CloseTooSlow, "too slow"), nil
+}
+
+// sent tells whether the event went by the fast path, and forgets that: its position comes once. Called
+// with mu held.
+func (c *client) sent(k eventKey) bool {
+	fast, lost := c.fast.take(k), c.lost.take(k)
+	return fast || lost
+}
+
+// remember notes that an event goes by the fast path; false when it must not: the client has it, or so
+// many wait for their positions that one would be forgotten and sent twice. Called with mu held.
+func (c *client) remember(f *frame) bool {
+	switch {
+	case c.caught.has(f.key), c.lost.has(f.key), c.fast.has(f.key):
+		return false
+	case f.event.Unrecorded:
+		return c.lost.add(f.key)
+	case c.fast.full():
+		return false
+	}
+	return c.fast.add(f.key)
 }
 
 // dropQueue empties the queue of what the log will bring again. Called with mu held.
@@ -213,7 +237,7 @@ func (c *client) dropQueue() {
 		select {
 		case f := <-c.queue:
 			if f.event.Position == 0 {
-				c.fast.take(f.key)
+				c.sent(f.key)
 			}
 		default:
 			return

@@ -19,7 +19,9 @@
 // the feed has gone on without anything that fits, at most once per Config.PositionInterval. To
 // resume, a client gives the highest position that it was told, in whichever frame.
 //
-// An event that came without a position is not sent again with one on the same connection.
+// An event that came without a position is not sent again with one on the same connection. It may
+// carry "unrecorded":true beside "op": the log was down, the event is known to the live feed alone,
+// and nobody may ever handle it. Should its publisher repeat it later, it is not sent again either.
 //
 // Close codes: 1001 shutting down, 1008 too many bad frames, 1009 frame too large, 1013 the log
 // cannot be read now, 4401 no longer allowed, 4408 too slow. A client that answers no ping is cut.

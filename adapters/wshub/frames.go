@@ -49,6 +49,8 @@ func encodeEvent(e event.Envelope) ([]byte, error) {
 		b = append(b, `"position":`...)
 		b = strconv.AppendInt(b, e.Position, 10)
 		b = append(b, ',')
+	} else if e.Unrecorded {
+		b = append(b, `"unrecorded":true,`...)
 	}
 	b = append(b, `"event":`...)
 	b = append(b, body...)

@@ -17,8 +17,8 @@ import (
 var _ broadcast.Pusher = (*Hub)(nil)
 
 const (
-	recentPushes = 4096 // events that the hub remembers, to tell late fast frames from new ones
-	readers      = 8    // clients that may read the log at the same time
+	recentPushes = 16384 // events that the hub remembers, to tell late fast frames from new ones
+	readers      = 8     // clients that may read the log at the same time
 )
 
 // Hub holds the clients that are connected to this process. Make it with New.
@@ -61,7 +61,8 @@ func New(cfg Config, feed eventlog.Reader, clock clockwork.Clock, logger *slog.L
 // Push hands an event to the clients of its tenant that want it. It never waits for one of them.
 //
 // An event without a position comes by the fast path; its later repeats are told by tenant, source
-// and id. Events with positions must come in the order of the log: one at or below the last is
+// and id. One that is not recorded is sent as such, and counts as sent should the log take it after all.
+// Events with positions must come in the order of the log: one at or below the last is
 // taken for a repeat and goes nowhere, as the order could not be kept.
 func (h *Hub) Push(_ context.Context, e event.Envelope) error {
 	start := h.clock.Now()

@@ -174,6 +174,75 @@ func TestFastPath(t *testing.T) {
 	c.want("event 5 d", "event 6 e", "position 6")
 }
 
+func TestUnrecorded(t *testing.T) {
+	t.Parallel()
+	b := setup(t, wshub.Config{})
+	c := dial(t, b, "acme")
+	c.say(`{"op":"subscribe"}`)
+	c.want("hello 0", "position 0")
+	lost := ev("lost", "build.progressed", "b1")
+	lost.Unrecorded = true
+	for range 2 { // its publisher tries again while the log is down
+		require.NoError(t, b.hub.Push(t.Context(), lost))
+	}
+	got, err := c.next()
+	require.NoError(t, err)
+	require.Contains(t, got.text, `{"op":"event","unrecorded":true,"event":{"specversion":"1.0","id":"lost"`)
+
+	// The log takes it after all: whoever has it gets it no more, others do.
+	late := dial(t, b, "acme")
+	late.say(`{"op":"subscribe"}`)
+	late.want("hello 0", "position 0")
+	recorded := ev("lost", "build.progressed", "b1")
+	require.NoError(t, b.hub.Push(t.Context(), recorded))
+	b.push(t, recorded, ev("a", "build.started", "b1"))
+	c.want("event 2 a")
+	late.want("event 1 lost", "event 2 a")
+}
+
+// With more fast frames on their way than a connection can keep in mind, the rest waits for the reliable path.
+func TestMoreFastFramesThanCanBeRemembered(t *testing.T) {
+	t.Parallel()
+	b := setup(t, wshub.Config{})
+	c := dial(t, b, "acme")
+	c.say(`{"op":"subscribe"}`)
+	c.want("hello 0", "position 0")
+	const remembered, n = 4096, 5000
+	events := make([]event.Envelope, n)
+	for i := range events {
+		events[i] = ev(fmt.Sprint("e", i), "build.progressed", "b1")
+		require.NoError(t, b.hub.Push(t.Context(), events[i]))
+		if i < remembered {
+			c.want(fmt.Sprintf("event 0 e%d", i))
+		}
+	}
+	for i := range events {
+		b.push(t, events[i])
+		if i >= remembered {
+			c.want(fmt.Sprintf("event %d e%d", i+1, i))
+		}
+	}
+	b.push(t, ev("last", "build.started", "b1"))
+	c.want(fmt.Sprintf("event %d last", n+1))
+}
+
+// A subscription that no longer wants an event does not keep it in mind.
+func TestFastFramesAreForgottenWithTheirPosition(t *testing.T) {
+	t.Parallel()
+	b := setup(t, wshub.Config{})
+	c := dial(t, b, "acme")
+	c.say(`{"op":"subscribe","types":["build.*"]}`)
+	c.want("hello 0", "position 0")
+	fast := ev("fast", "build.progressed", "b1")
+	require.NoError(t, b.hub.Push(t.Context(), fast))
+	c.want("event 0 fast")
+	c.say(`{"op":"subscribe","types":["project.*"]}`)
+	c.want("position 0")
+	b.push(t, fast)
+	c.say(`{"op":"subscribe","after":0}`)
+	c.want("event 1 fast", "position 1") // it asked for what it had
+}
+
 func TestRepeatsGoNowhere(t *testing.T) {
 	t.Parallel()
 	b := setup(t, wshub.Config{})

@@ -34,6 +34,9 @@ func (r *recent) add(k eventKey) bool {
 	return true
 }
 
+// full tells whether the next one might push out one that is still known.
+func (r *recent) full() bool { return len(r.known) >= r.limit }
+
 func (r *recent) has(k eventKey) bool {
 	_, ok := r.known[k]
 	return ok

@@ -46,6 +46,8 @@ type Envelope struct {
 	Position int64     // place in the log, from 1; 0 until the log has given it
 	Slot     int       // SlotOf(Tenant, PartitionKey)
 	Recorded time.Time // when the log accepted it, UTC
+	// Unrecorded says that the log did not take the event: it went out to the live feed only.
+	Unrecorded bool
 }
 
 // Key identifies the line of events that are handled in order: the partition key within its tenant.

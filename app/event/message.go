@@ -31,6 +31,7 @@ const (
 	MetaTraceParent     = "traceparent"
 	MetaPosition        = "leat-position"
 	MetaRecorded        = "leat-recorded"
+	MetaUnrecorded      = "leat-unrecorded" // "true" where the log did not take the event
 
 	metaWatermillCorrelation = "correlation_id" // what Watermill's own middleware reads
 )
@@ -70,6 +71,9 @@ func ToMessage(e Envelope) *message.Message {
 		m.Metadata[MetaPosition] = strconv.FormatInt(e.Position, 10)
 		m.Metadata[MetaRecorded] = e.Recorded.Format(time.RFC3339Nano)
 	}
+	if e.Unrecorded {
+		m.Metadata[MetaUnrecorded] = "true"
+	}
 	return m
 }
 
@@ -89,6 +93,7 @@ func FromMessage(m *message.Message) (Envelope, error) {
 		CausationID:   m.Metadata[MetaCausation],
 		TraceParent:   m.Metadata[MetaTraceParent],
 		Data:          m.Payload,
+		Unrecorded:    m.Metadata[MetaUnrecorded] == "true",
 	}
 	if got := m.Metadata[MetaSpecVersion]; got != "1.0" {
 		return Envelope{}, fmt.Errorf("message %s: %s is %q, want \"1.0\"", m.UUID, MetaSpecVersion, got)

@@ -27,12 +27,18 @@ type Config struct {
 	MaxDepth int `koanf:"max_depth"`
 	// MaxBatch bounds the number of events in one call. Default 1000.
 	MaxBatch int `koanf:"max_batch"`
+	// Unrecorded lets real-time events go out to the live feed while the log is down, marked as
+	// unrecorded; the caller gets an error all the same. Only what is published by itself: nothing
+	// that belongs to a transaction, and nothing that a handler publishes.
+	Unrecorded bool `koanf:"-"`
 }
 
 // Observer is told about every call, for metrics. err is nil when all the events were accepted;
 // types holds the type of each event as the caller named it.
 type Observer interface {
 	Published(types []string, took time.Duration, err error)
+	// Unrecorded is told the type of each event that went out although the log did not take it.
+	Unrecorded(types []string)
 }
 
 // Publisher accepts events. It is safe for concurrent use.
@@ -42,10 +48,12 @@ type Publisher struct {
 	log       eventlog.Appender
 	clock     clockwork.Clock
 	observer  Observer
+	live      Live // nil: there is no fast path
+	commits   eventlog.Commits
 }
 
 // New returns a publisher. observer may be nil.
-func New(cfg Config, c *event.Catalogue, log eventlog.Appender, clock clockwork.Clock, observer Observer) *Publisher {
+func New(cfg Config, c *event.Catalogue, log eventlog.Appender, clock clockwork.Clock, observer Observer, options ...Option) *Publisher {
 	if cfg.Source == "" {
 		cfg.Source = "leat"
 	}
@@ -55,7 +63,11 @@ func New(cfg Config, c *event.Catalogue, log eventlog.Appender, clock clockwork.
 	if cfg.MaxBatch == 0 {
 		cfg.MaxBatch = 1000
 	}
-	return &Publisher{cfg: cfg, catalogue: c, log: log, clock: clock, observer: observer}
+	p := &Publisher{cfg: cfg, catalogue: c, log: log, clock: clock, observer: observer}
+	for _, change := range options {
+		change(p)
+	}
+	return p
 }
 
 // Publish accepts the events, all or none, each of the kind that its definition says. When it
@@ -169,8 +181,9 @@ func (p *Publisher) accept(ctx context.Context, types []string, envelopes []even
 	}
 	receipts, err = p.log.Append(ctx, envelopes)
 	if err != nil {
-		return nil, fmt.Errorf("append %s: %w", envelopes[0].Type, err)
+		return nil, p.unrecorded(ctx, envelopes, fmt.Errorf("append %s: %w", envelopes[0].Type, err))
 	}
+	p.push(ctx, envelopes, receipts)
 	return receipts, nil
 }
 

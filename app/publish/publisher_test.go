@@ -49,6 +49,7 @@ type log struct {
 	events []event.Envelope
 	calls  int
 	err    error
+	known  map[string]bool // ids that it held before
 }
 
 func (l *log) Append(_ context.Context, events []event.Envelope) ([]eventlog.Receipt, error) {
@@ -59,7 +60,7 @@ func (l *log) Append(_ context.Context, events []event.Envelope) ([]eventlog.Rec
 	l.events = append(l.events, events...)
 	receipts := make([]eventlog.Receipt, len(events))
 	for i, e := range events {
-		receipts[i] = eventlog.Receipt{EventID: e.ID, Receipt: "r-" + e.ID}
+		receipts[i] = eventlog.Receipt{EventID: e.ID, Receipt: "r-" + e.ID, Duplicate: l.known[e.ID]}
 	}
 	return receipts, nil
 }
@@ -70,7 +71,12 @@ type observed struct {
 	err   error
 }
 
-type observer struct{ calls []observed }
+type observer struct {
+	calls      []observed
+	unrecorded []string
+}
+
+func (o *observer) Unrecorded(types []string) { o.unrecorded = append(o.unrecorded, types...) }
 
 func (o *observer) Published(types []string, took time.Duration, err error) {
 	o.calls = append(o.calls, observed{types, took, err})
