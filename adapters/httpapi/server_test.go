@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leat-dev/leat/adapters/httpapi"
+	"github.com/leat-dev/leat/app/event"
 )
 
 // start runs until stop is called; stop returns what Run returned.
@@ -189,7 +190,30 @@ func TestWebSocketHandlersCanHijack(t *testing.T) {
 	require.Equal(t, "raw", body)
 	require.NoError(t, stop())
 	b.deps.WebSocket = nil
-	errorOf(t, b.call(t, "GET", "/v1/ws", ""), 404, "NOT_FOUND")
+	require.Contains(t, errorOf(t, b.call(t, "GET", "/v1/ws", ""), 404, "NO_LIVE_FEED_HERE").Message, "role broadcast")
+}
+
+// A process that broadcasts and has no API serves the live feed, guarded as ever, and nothing else.
+func TestFeedAlone(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	var got event.Origin
+	s, err := httpapi.NewFeed(b.cfg, httpapi.AuthConfig{}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got = event.OriginFrom(r.Context())
+	}), b.logger())
+	require.NoError(t, err)
+	require.Equal(t, 200, serve(s, "GET", "/v1/ws", "", "Leat-Tenant", "acme").Code)
+	require.Equal(t, event.Origin{Tenant: "acme", Actor: "dev"}, got)
+	errorOf(t, serve(s, "GET", "/v1/ws", "", "Host", "evil.example"), 403, "HOST_NOT_ALLOWED")
+	errorOf(t, serve(s, "GET", "/v1/ws", "", "Upgrade", "websocket", "Origin", "http://evil.example"), 403, "ORIGIN_NOT_ALLOWED")
+	errorOf(t, serve(s, "POST", "/v1/ws", ""), 405, "METHOD_NOT_ALLOWED")
+	for _, path := range []string{"/v1/events", "/v1/ws/more", "/openapi.json", "/"} {
+		require.Contains(t, errorOf(t, serve(s, "GET", path, ""), 404, "NO_API_HERE").Message, "role api")
+	}
+
+	_, err = httpapi.NewFeed(httpapi.Config{Listen: "0.0.0.0:1"}, httpapi.AuthConfig{}, nil, b.logger())
+	require.ErrorContains(t, err, "auth.mode")
+	require.ErrorContains(t, err, "who serves it")
 }
 
 func opsDeps(notReady error) httpapi.OpsDeps {

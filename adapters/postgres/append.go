@@ -2,10 +2,12 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
@@ -145,9 +147,7 @@ func (a *appender) flush(calls []*appendCall) {
 		}
 		return
 	}
-	if err != nil && sqlState(err) == "" && isConnection(err) {
-		err = outcomeUnknown(err)
-	}
+	err = outcomeOf(err)
 	a.finish(added, err, calls...)
 }
 
@@ -158,10 +158,17 @@ func (a *appender) alone(call *appendCall) {
 	for tries := 0; tries < 3 && sqlState(err) == deadlockDetected; tries++ {
 		added, err = a.db.insert(ctx, a.db.pool, call)
 	}
-	if err != nil && sqlState(err) == "" && isConnection(err) {
-		err = outcomeUnknown(err)
-	}
+	err = outcomeOf(err)
 	a.finish(added, err, call)
+}
+
+// outcomeOf tells a connection that was lost on the way from one that was never there.
+func outcomeOf(err error) error {
+	var connect *pgconn.ConnectError
+	if err == nil || sqlState(err) != "" || !isConnection(err) || errors.As(err, &connect) || pgconn.SafeToRetry(err) {
+		return err
+	}
+	return outcomeUnknown(err)
 }
 
 func (a *appender) finish(added bool, err error, calls ...*appendCall) {

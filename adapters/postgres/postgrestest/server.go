@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -18,26 +19,42 @@ import (
 // lifelines keeps the pipes to the shells open for as long as this process lives.
 var lifelines sync.Map
 
-// start makes a server in a temporary folder and returns the URL of its database "postgres". It listens on a
-// socket in that folder, so no port can be taken. A shell waits for the end of this process, however it comes,
-// stops the server and removes the folder.
+// private is a server in a folder of its own, and the shell that looks after it.
+type private struct {
+	dir, url string
+	shell    *exec.Cmd
+	orders   io.WriteCloser // what the shell is told; closed by the end of this process
+}
+
+// start makes a server and returns the URL of its database "postgres".
 func start(settings ...string) (string, error) {
-	bin, err := binaries()
+	p, err := launch(settings...)
 	if err != nil {
 		return "", err
 	}
+	return p.url, nil
+}
+
+// launch makes a server in a temporary folder. It listens on a socket in that folder, so no port can be taken. A
+// shell waits for the end of this process, however it comes, stops the server and removes the folder;
+// before that it kills the server, and starts it again, when it is told so.
+func launch(settings ...string) (*private, error) {
+	bin, err := binaries()
+	if err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp("", "leatpg")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	as, err := giveAway(dir)
 	if err != nil {
 		_ = os.RemoveAll(dir)
-		return "", err
+		return nil, err
 	}
 	log, err := os.Create(filepath.Join(dir, "log")) // in a folder of our own
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer func() { _ = log.Close() }()
 	data := filepath.Join(dir, "data")
@@ -45,9 +62,16 @@ func start(settings ...string) (string, error) {
 	initdb.Dir, initdb.Stdout, initdb.Stderr = dir, log, log
 	as(initdb)
 	if err := initdb.Run(); err != nil {
-		return "", errors.Join(fmt.Errorf("initdb: %w", err), os.RemoveAll(dir))
+		return nil, errors.Join(fmt.Errorf("initdb: %w", err), os.RemoveAll(dir))
 	}
-	const script = `dir=$1; shift; "$@" & server=$!; read end; kill -INT $server; wait $server; rm -rf "$dir"`
+	const script = `dir=$1; shift; "$@" & server=$!
+		while read order; do
+			case $order in
+			kill) kill -QUIT $server; wait $server;;
+			start) "$@" & server=$!;;
+			esac
+		done
+		kill -INT $server; wait $server; rm -rf "$dir"`
 	args := []string{
 		"-c", script, "sh", dir, filepath.Join(bin, "postgres"), "-D", data, "-k", dir,
 		"-c", "listen_addresses=", "-c", "max_connections=300", "-c", "shared_buffers=64MB", "-c", "unix_socket_permissions=0700",
@@ -58,20 +82,20 @@ func start(settings ...string) (string, error) {
 	shell := exec.Command("sh", args...)
 	shell.Dir, shell.Stdout, shell.Stderr = dir, log, log
 	as(shell)
-	alive, err := shell.StdinPipe() // closed by the end of this process
+	orders, err := shell.StdinPipe()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if err := shell.Start(); err != nil {
-		return "", err
+		return nil, err
 	}
-	lifelines.Store(dir, alive)
+	lifelines.Store(dir, orders)
 	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/postgres", RawQuery: url.Values{"host": {dir}}.Encode()}
 	if err := answers(u.String()); err != nil {
 		text, _ := os.ReadFile(filepath.Join(dir, "log"))
-		return "", errors.Join(fmt.Errorf("the server does not answer: %w\n%s", err, text), alive.Close())
+		return nil, errors.Join(fmt.Errorf("the server does not answer: %w\n%s", err, text), orders.Close())
 	}
-	return u.String(), nil
+	return &private{dir: dir, url: u.String(), shell: shell, orders: orders}, nil
 }
 
 // answers waits until the server takes connections.

@@ -63,7 +63,7 @@ func serve(t testing.TB, as, dir string, settings ...string) *process {
 	t.Helper()
 	p := launch(t, as, dir, settings...)
 	p.ops = p.listening("ops.listen")
-	if roles := strings.Join(settings, " "); !strings.Contains(roles, "roles=") || strings.Contains(roles, "roles=api") {
+	if roles := strings.Join(settings, " "); !strings.Contains(roles, "roles=") || strings.Contains(roles, "roles=api") || strings.Contains(roles, "broadcast") {
 		p.api = p.listening("http.listen")
 	}
 	require.Eventually(t, func() bool {
