@@ -96,6 +96,18 @@ describe("the feed", () => {
     expect(feed.state.entries[0]).toMatchObject({ position: 5, live: true });
   });
 
+  it("does not look for the position of what is not recorded", async () => {
+    const { feed, last, read } = setup();
+    last().push({ op: "hello", position: 4 });
+    last().push({ op: "event", unrecorded: true, event: event("lost") });
+    await vi.advanceTimersByTimeAsync(50);
+    expect(feed.state.entries[0]).toMatchObject({ unrecorded: true });
+    const before = read.mock.calls.length;
+    last().push({ op: "position", position: 5 });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(read).toHaveBeenCalledTimes(before);
+  });
+
   it("shows gaps, and counts them as seen", async () => {
     const { feed, last, shown } = setup();
     last().push({ op: "hello", position: 0 });

@@ -33,13 +33,14 @@ const (
 
 // frame is any frame that a server sends.
 type frame struct {
-	Op       string          `json:"op"`
-	Position int64           `json:"position"`
-	Event    json.RawMessage `json:"event"`
-	From     int64           `json:"from"`
-	To       int64           `json:"to"`
-	Code     json.RawMessage `json:"code"`
-	Message  string          `json:"message"`
+	Op         string          `json:"op"`
+	Position   int64           `json:"position"`
+	Unrecorded bool            `json:"unrecorded"` // the log did not take the event
+	Event      json.RawMessage `json:"event"`
+	From       int64           `json:"from"`
+	To         int64           `json:"to"`
+	Code       json.RawMessage `json:"code"`
+	Message    string          `json:"message"`
 }
 
 // subscribeFrame asks for events.

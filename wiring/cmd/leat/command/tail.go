@@ -101,9 +101,10 @@ func (t *tail) show(f frame) error {
 	}
 	if t.output == outputJSONL {
 		text, err := json.Marshal(struct {
-			Position int64           `json:"position,omitempty"`
-			Event    json.RawMessage `json:"event"`
-		}{f.Position, f.Event})
+			Position   int64           `json:"position,omitempty"`
+			Unrecorded bool            `json:"unrecorded,omitempty"`
+			Event      json.RawMessage `json:"event"`
+		}{f.Position, f.Unrecorded, f.Event})
 		if err != nil {
 			return err
 		}
@@ -120,6 +121,9 @@ func (t *tail) show(f frame) error {
 		}
 	}
 	position := "-" // on the fast path an event has none yet
+	if f.Unrecorded {
+		position = "unrecorded"
+	}
 	if f.Position > 0 {
 		position = strconv.FormatInt(f.Position, 10)
 	}

@@ -99,7 +99,7 @@ func TestTailResumesWhereItWas(t *testing.T) {
 		func(t *testing.T, conn *websocket.Conn) {
 			send(t, conn, `{"op":"hello","position":5}`)
 			expect(t, conn, `{"op":"subscribe","types":["build.*","project.*"],"subjects":["b-1"]}`)
-			send(t, conn, event(6, "six"), event(0, "fast"), `{"op":"position","position":8}`)
+			send(t, conn, event(6, "six"), event(0, "fast"), `{"op":"event","unrecorded":true,"event":`+cloudEvent("lost")+`}`, `{"op":"position","position":8}`)
 			_ = conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(4408, "too slow"))
 		},
 		func(t *testing.T, conn *websocket.Conn) {
@@ -117,6 +117,7 @@ func TestTailResumesWhereItWas(t *testing.T) {
 	require.Equal(t, 0, code, b.stderr)
 	require.Equal(t, `{"position":6,"event":`+cloudEvent("six")+"}\n"+
 		`{"event":`+cloudEvent("fast")+"}\n"+
+		`{"unrecorded":true,"event":`+cloudEvent("lost")+"}\n"+
 		`{"position":13,"event":`+cloudEvent("last")+"}\n", b.stdout.String(), "what came fast is not printed again with its position")
 	require.Contains(t, b.stderr.String(), "leat: gap: positions 9 to 11 are no longer kept\n")
 	require.Contains(t, b.stderr.String(), "leat: connection lost: websocket: close 4408: too slow; reconnecting\n")
@@ -129,7 +130,7 @@ func TestTailFromAPositionAsATable(t *testing.T) {
 	url := startFeed(t, cancel, func(t *testing.T, conn *websocket.Conn) {
 		send(t, conn, `{"op":"hello","position":5}`)
 		expect(t, conn, `{"op":"subscribe","after":0}`)
-		send(t, conn, event(1, "one"))
+		send(t, conn, event(1, "one"), `{"op":"event","unrecorded":true,"event":`+cloudEvent("lost")+`}`)
 		_ = conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1001, ""))
 	}, func(t *testing.T, conn *websocket.Conn) {
 		send(t, conn, `{"op":"hello","position":5}`)
@@ -138,6 +139,7 @@ func TestTailFromAPositionAsATable(t *testing.T) {
 	require.Equal(t, 0, b.runWith(ctx, "tail", "--server", url, "--tenant", "acme", "--after", "0"), b.stderr)
 	require.Equal(t, `POSITION    TIME                      TYPE                          SUBJECT                   DATA
 1           2026-01-02T03:04:05.000Z  build.started                 b-1                       {"n":1}
+unrecorded  2026-01-02T03:04:05.000Z  build.started                 b-1                       {"n":1}
 `, b.stdout.String())
 }
 

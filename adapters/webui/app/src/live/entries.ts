@@ -10,6 +10,8 @@ export interface EventEntry {
   /** Sorts the list: the position, or just above the newest one while an event has none. */
   order: number;
   position?: number;
+  /** The log was down and did not take it: no position will come. */
+  unrecorded?: true;
   event: CloudEvent;
   /** True when it came in while the page was open. */
   live: boolean;
@@ -28,9 +30,10 @@ export type Entry = EventEntry | GapEntry;
 /** An event's id is unique for its tenant and source only. */
 export const keyOf = (e: CloudEvent): string => `${e.tenantid ?? ""}|${e.source}|${e.id}`;
 
-export function liveEntry(event: CloudEvent, position: number | undefined, newest: number): EventEntry {
+export function liveEntry(event: CloudEvent, position: number | undefined, newest: number, unrecorded = false): EventEntry {
   const entry: EventEntry = { what: "event", key: keyOf(event), order: position ?? newest + 0.5, event, live: true };
-  return position === undefined ? entry : { ...entry, position };
+  if (position !== undefined) return { ...entry, position };
+  return unrecorded ? { ...entry, unrecorded: true } : entry;
 }
 
 export function loggedEntry(e: LoggedEvent): EventEntry {

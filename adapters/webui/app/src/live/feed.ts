@@ -167,7 +167,7 @@ export class Feed {
       }
       case "event":
         this.advance(frame.position);
-        this.add(liveEntry(frame.event, frame.position, this.newest()));
+        this.add(liveEntry(frame.event, frame.position, this.newest(), frame.unrecorded));
         return;
       case "position":
         this.advance(frame.position);
@@ -195,7 +195,7 @@ export class Feed {
     this.set({ position });
     // Events of the fast path come without their position and are not sent again: it is read when
     // the feed has gone past them.
-    if (this.fill === undefined && this.state.entries.some((e) => e.what === "event" && e.position === undefined)) {
+    if (this.fill === undefined && this.state.entries.some((e) => e.what === "event" && e.position === undefined && !e.unrecorded)) {
       this.fill = setTimeout(() => {
         this.fill = undefined;
         void this.loadHistory(false);

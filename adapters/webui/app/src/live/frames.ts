@@ -4,7 +4,7 @@ import type { CloudEvent } from "../api/types";
 
 export type Frame =
   | { op: "hello"; position: number }
-  | { op: "event"; position?: number; event: CloudEvent }
+  | { op: "event"; position?: number; unrecorded?: boolean; event: CloudEvent }
   | { op: "position"; position: number }
   | { op: "gap"; from: number; to: number }
   | { op: "error"; code: string; message?: string };

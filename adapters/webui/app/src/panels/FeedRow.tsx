@@ -12,10 +12,15 @@ interface FeedRowProps {
   onCorrelation: (id: string) => void;
 }
 
+function placeOf(position: number | undefined, unrecorded: boolean | undefined): string {
+  if (position !== undefined) return "Position in the log";
+  return unrecorded ? "The log was down and did not take it: nothing will react to it" : "Came on the fast path, before it had a position";
+}
+
 /** One event in a line; opened, all of it. */
 export const FeedRow = memo(
   function FeedRow({ entry, open, version, onToggle, onCorrelation }: FeedRowProps) {
-    const { event, position } = entry;
+    const { event, position, unrecorded } = entry;
     const correlation = event.correlationid ?? "";
     return (
       <li class={`event ${toneOf(event)}${entry.live ? " fresh" : ""}${open ? " open" : ""}`}>
@@ -32,8 +37,8 @@ export const FeedRow = memo(
             <span class="event-subject" title={event.subject}>
               {event.subject}
             </span>
-            <span class="event-position" title={position === undefined ? "Came on the fast path, before it had a position" : "Position in the log"}>
-              {position ?? "live"}
+            <span class="event-position" title={placeOf(position, unrecorded)}>
+              {position ?? (unrecorded ? "unrecorded" : "live")}
             </span>
           </button>
           {correlation ? (
