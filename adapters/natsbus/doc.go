@@ -45,6 +45,13 @@
 // An event that cannot travel (larger than the server accepts) is stepped over with a warning; the
 // sets read it from the log. A message that cannot be read is reported, terminated, and stops nobody.
 //
+// # Broadcasts
+//
+// What shall be seen at once goes over core NATS on leat.live.{tenant}.{route}, with the headers of the
+// message and Leat-From, by which a process passes over what it sent itself. It has no position. One that
+// the log did not take carries leat-unrecorded: true. Nothing is stored, and nothing is sent while the
+// connection is down.
+//
 // # When things break
 //
 // The connection is taken up again for ever, every nats.reconnect_wait. Check and Connected tell how

@@ -6,7 +6,8 @@
 //
 //	server  {"op":"hello","position":n}                    first; later events have positions above n
 //	client  {"op":"subscribe","types":["build.*"],"subjects":["b1"],"after":n}
-//	server  {"op":"event","position":n,"event":{…}}        a CloudEvent; no position on the fast path
+//	server  {"op":"event","position":n,"event":{…}}        a CloudEvent; no position on the fast path,
+//	                                                       "unrecorded":true if the log did not take it
 //	server  {"op":"position","position":n}                 everything up to n that matches has been sent
 //	server  {"op":"gap","from":n,"to":m}                   these positions are no longer kept
 //	server  {"op":"error","code":"…","message":"…"}        the frame was refused; the connection stays

@@ -40,6 +40,15 @@ func TestToMessage(t *testing.T) {
 	e.Slot = event.SlotOf("acme", "b1")
 	require.Equal(t, e, back)
 
+	lost := sound()
+	lost.Unrecorded, lost.Slot = true, e.Slot
+	m = event.ToMessage(lost)
+	require.Equal(t, "true", m.Metadata["leat-unrecorded"])
+	back, err = event.FromMessage(m)
+	require.NoError(t, err)
+	require.Equal(t, lost, back)
+
+	m = event.ToMessage(e)
 	m.Metadata["ce-id"] = "another"
 	require.Equal(t, "e1", event.ToMessage(e).Metadata["ce-id"], "messages do not share metadata")
 }

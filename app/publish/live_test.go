@@ -173,13 +173,13 @@ func TestWhatNeverGoesOutUnrecorded(t *testing.T) {
 		err   error
 		off   bool
 	}{
-		"not real-time":               {event: started{"x"}, err: logDown},
-		"not wanted":                  {event: progressed{1}, err: logDown, off: true},
-		"the fault is the event's":    {event: progressed{1}, err: &domain.Error{Kind: domain.Conflict, Code: "X"}},
-		"an unknown fault":            {event: progressed{1}, err: errors.New("x")},
-		"the process is stopping":     {event: progressed{1}, err: &domain.Error{Kind: domain.Unavailable, Code: "STORE_CLOSED"}},
-		"the caller has gone":         {ctx: gone, event: progressed{1}, err: logDown},
-		"a handler will do it again":  {ctx: event.WithHandled(t.Context(), event.Envelope{ID: "cause", Tenant: "acme"}), event: progressed{1}, err: logDown},
+		"not real-time":              {event: started{"x"}, err: logDown},
+		"not wanted":                 {event: progressed{1}, err: logDown, off: true},
+		"the fault is the event's":   {event: progressed{1}, err: &domain.Error{Kind: domain.Conflict, Code: "X"}},
+		"an unknown fault":           {event: progressed{1}, err: errors.New("x")},
+		"the process is stopping":    {event: progressed{1}, err: &domain.Error{Kind: domain.Unavailable, Code: "STORE_CLOSED"}},
+		"the caller has gone":        {ctx: gone, event: progressed{1}, err: logDown},
+		"a handler will do it again": {ctx: event.WithHandled(t.Context(), event.Envelope{ID: "cause", Tenant: "acme"}), event: progressed{1}, err: logDown},
 		"a transaction was not kept": {ctx: context.WithValue(as(t.Context(), "acme", "", ""), txKey{}, true), event: progressed{1}, err: logDown},
 	} {
 		t.Run(name, func(t *testing.T) {

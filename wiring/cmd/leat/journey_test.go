@@ -43,7 +43,7 @@ type feed struct {
 }
 
 type frame struct {
-	Op       string
+	Op         string
 	Position   int64
 	Unrecorded bool
 	From, To   int64
