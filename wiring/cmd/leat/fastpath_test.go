@@ -168,8 +168,7 @@ func TestTheLogIsDown(t *testing.T) {
 			t.Parallel()
 			db := postgrestest.StartServer(t)
 			where := []string{"store.url=" + db.URL(), "publish.on_failure=continue"}
-			front := (*process)(nil)
-			live := front
+			var front, live *process
 			if split {
 				server := natstest.StartServer(t, natstest.Options{})
 				where = append(where, "bus.kind=nats", "nats.url="+server.URL())
