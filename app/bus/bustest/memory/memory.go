@@ -317,6 +317,7 @@ func (s *Store) announceLanes() {
 func (s *Store) Attend(_ context.Context, c settle.Claim) (settle.Attendance, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.claims++
 	status, known := s.statuses[c.Set]
 	if !known {
 		return settle.Attendance{}, unknown(c.Set)
