@@ -109,7 +109,8 @@ func scanLetter(row pgx.CollectableRow) (seq int64, l deadletter.Letter, err err
 	if err := json.Unmarshal([]byte(text), &l.Event); err != nil {
 		return 0, l, err
 	}
-	l.Event.Position, l.Event.Recorded = position, fromMicros(recorded)
+	l.Event.Position, l.Event.Recorded = max(0, position), fromMicros(recorded)
+	l.Number = max(0, -position)
 	l.Failed, l.Decided = fromMicros(failed), fromMicros(decided)
 	return seq, l, nil
 }
@@ -122,7 +123,7 @@ func (db *DB) DeadLetter(ctx context.Context, tenant, id string) (deadletter.Let
 	}
 	var letter deadletter.Letter
 	found := false
-	err = db.each(ctx, db.q.letterFrom+" WHERE position = $1 AND set_name = $2 AND tenant = $3", []any{position, set, tenant},
+	err = db.each(ctx, db.q.letterFrom+" WHERE position IN ($1, -$1::bigint) AND set_name = $2 AND tenant = $3", []any{position, set, tenant},
 		func(row pgx.CollectableRow) (err error) {
 			_, letter, err = scanLetter(row)
 			found = true

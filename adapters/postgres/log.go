@@ -111,3 +111,14 @@ func collect(rows pgx.Rows, size int) ([]event.Envelope, error) {
 	}
 	return events, rows.Err()
 }
+
+var _ eventlog.Identified = (*DB)(nil)
+
+// Identity implements eventlog.Identified.
+func (db *DB) Identity(ctx context.Context) (identity string, err error) {
+	ctx, q, err := db.reader(ctx)
+	if err == nil {
+		err = q.QueryRow(ctx, db.q.identity).Scan(&identity)
+	}
+	return identity, doing("read the identity of the log", err)
+}

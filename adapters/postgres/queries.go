@@ -19,7 +19,7 @@ type queries struct {
 	// The log.
 	appendEvents, firstRecorded, assign                   string
 	head, first, readAll, readSlots, at, find, searchFrom string
-	prunable, pruneEvents, prunedThrough                  string
+	prunable, pruneEvents, prunedThrough, identity        string
 
 	// Handler sets and their lanes.
 	register, insertCursors, setExists, setPaused, setTypes, setLanes string
@@ -35,6 +35,7 @@ type queries struct {
 
 	// Dead letters.
 	letterFrom, letter, deleteLetter, insertLetter, decideLetter, countLetters string
+	buryStray, strayTaken, strayRefused                                        string
 }
 
 func newQueries(prefix string) queries {
@@ -77,6 +78,8 @@ func newQueries(prefix string) queries {
 			)
 			SELECT coalesce(array_agg(seq ORDER BY seq), '{}'), coalesce(max(position), 0), pg_snapshot_xmin(pg_current_snapshot())::text,
 				coalesce(pg_current_xact_id_if_assigned()::text, '') FROM given`),
+		identity: in(`SELECT identity FROM leat_log_state`),
+
 		head:  in(`SELECT greatest(coalesce((SELECT max(position) FROM leat_positions), 0), pruned_through) FROM leat_log_state`),
 		first: in(`SELECT coalesce((SELECT min(position) FROM leat_positions WHERE position > pruned_through), pruned_through + 1) FROM leat_log_state`),
 		readAll: in(`SELECT ` + columns + ` FROM (SELECT position, seq FROM leat_positions WHERE position > $1 ORDER BY position LIMIT $2) p` +
@@ -192,10 +195,17 @@ func newQueries(prefix string) queries {
 			WHERE (leat_event_types.schema_version, leat_event_types.kind) IS DISTINCT FROM (excluded.schema_version, excluded.kind)`),
 
 		letterFrom:   in(`SELECT seq, set_name, position, type, state, attempts, reason, failed, decided, actor, recorded, event FROM leat_dead_letters`),
-		letter:       in(`SELECT seq, state, event FROM leat_dead_letters WHERE position = $1 AND set_name = $2 AND tenant = $3 FOR UPDATE`),
+		letter:       in(`SELECT seq, state, event FROM leat_dead_letters WHERE position IN ($1, -$1::bigint) AND set_name = $2 AND tenant = $3 FOR UPDATE`),
 		deleteLetter: in(`DELETE FROM leat_dead_letters WHERE position = $1 AND set_name = $2`),
 		insertLetter: in(`INSERT INTO leat_dead_letters (set_name, position, tenant, type, state, attempts, reason, failed, decided, actor, recorded, event)
 			VALUES ($1, $2, $3, $4, 'open', $5, $6, $7, 0, '', $8, $9)`),
+		// A stray's position is its number below 0, which is never given twice: seq is not.
+		buryStray: in(`INSERT INTO leat_dead_letters (seq, position, set_name, tenant, type, state, attempts, reason, failed, decided, actor, recorded, event, stray)
+			OVERRIDING SYSTEM VALUE SELECT n, -n, $1, $2, $3, 'open', 1, $4, $5, 0, '', $5, $6, $7 FROM nextval(pg_get_serial_sequence('leat_dead_letters', 'seq')) n
+			ON CONFLICT (set_name, stray) WHERE stray IS NOT NULL DO NOTHING`),
+		strayTaken: in(`DELETE FROM leat_dead_letters WHERE position = -$1::bigint AND set_name = $2 AND tenant = $3`),
+		strayRefused: in(`UPDATE leat_dead_letters SET attempts = attempts + 1, reason = $4, failed = $5
+			WHERE position = -$1::bigint AND set_name = $2 AND tenant = $3 AND state = 'open'`),
 		decideLetter: in(`UPDATE leat_dead_letters SET state = $1, decided = $2, actor = $3 WHERE seq = $4`),
 		countLetters: in(`SELECT set_name, count(*) FROM leat_dead_letters WHERE state = 'open' GROUP BY set_name`),
 	}

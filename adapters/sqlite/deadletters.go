@@ -88,7 +88,8 @@ func scanLetter(scan func(...any) error) (seq int64, l deadletter.Letter, err er
 	if err := json.Unmarshal(text, &l.Event); err != nil {
 		return 0, l, err
 	}
-	l.Event.Position, l.Event.Recorded = position, fromMicros(recorded)
+	l.Event.Position, l.Event.Recorded = max(0, position), fromMicros(recorded)
+	l.Number = max(0, -position)
 	l.Failed, l.Decided = fromMicros(failed), fromMicros(decided)
 	return seq, l, nil
 }
@@ -101,7 +102,7 @@ func (db *DB) DeadLetter(ctx context.Context, tenant, id string) (deadletter.Let
 	}
 	var letter deadletter.Letter
 	found := false
-	err = each(ctx, db.querier(ctx), "SELECT "+letterColumns+" FROM "+db.Table("dead_letters")+" WHERE position = ? AND set_name = ? AND tenant = ?",
+	err = each(ctx, db.querier(ctx), "SELECT "+letterColumns+" FROM "+db.Table("dead_letters")+" WHERE position IN (?1, -?1) AND set_name = ?2 AND tenant = ?3",
 		[]any{position, set, tenant}, func(scan func(...any) error) (err error) {
 			_, letter, err = scanLetter(scan)
 			found = true

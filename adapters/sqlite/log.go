@@ -185,3 +185,11 @@ func scan(rows *sql.Rows, e *event.Envelope) error {
 	e.Time, e.Recorded = fromMicros(happened), fromMicros(recorded)
 	return nil
 }
+
+var _ eventlog.Identified = (*DB)(nil)
+
+// Identity implements eventlog.Identified.
+func (db *DB) Identity(ctx context.Context) (identity string, err error) {
+	err = one(ctx, db.querier(ctx), db.q.identity, &identity)
+	return identity, doing("read the identity of the log", err)
+}

@@ -9,8 +9,8 @@ const columns = `position, slot, id, source, tenant, type, schema_version, kind,
 // queries holds the statements with the table prefix in place.
 type queries struct {
 	// The log.
-	insertEvent, findFirst, head, first, readAll, readSlots, at, find string
-	minimumCursor, prunable, pruneEvents, prunedThrough               string
+	insertEvent, findFirst, head, first, readAll, readSlots, at, find, identity string
+	minimumCursor, prunable, pruneEvents, prunedThrough                         string
 
 	// Handler sets and their lanes.
 	setExists, insertSet, updateSet, insertCursors, setPaused      string
@@ -24,6 +24,7 @@ type queries struct {
 
 	// Dead letters.
 	letter, deleteLetter, insertLetter, handledLetter, decideLetter, countLetters string
+	buryStray, strayTaken, strayRefused                                           string
 }
 
 func newQueries(prefix string) queries {
@@ -39,6 +40,8 @@ func newQueries(prefix string) queries {
 		readSlots: in(`SELECT ` + columns + ` FROM leat_log WHERE position > ? AND position <= ? AND (? >> slot) & 1 ORDER BY position LIMIT ?`),
 		at:        in(`SELECT ` + columns + ` FROM leat_log WHERE position IN (SELECT value FROM json_each(?)) ORDER BY position`),
 		find:      in(`SELECT ` + columns + ` FROM leat_log WHERE id = ? AND tenant = ? ORDER BY position DESC LIMIT 1`),
+
+		identity: in(`SELECT identity FROM leat_log_state`),
 
 		minimumCursor: in(`SELECT slot, min(position) FROM leat_cursors GROUP BY slot`),
 		prunable: in(`SELECT position, slot FROM leat_log WHERE recorded < ?
@@ -107,7 +110,14 @@ func newQueries(prefix string) queries {
 		deleteLetter: in(`DELETE FROM leat_dead_letters WHERE position = ? AND set_name = ?`),
 		insertLetter: in(`INSERT INTO leat_dead_letters (set_name, position, tenant, type, state, attempts, reason, failed, decided, actor, recorded, event)
 			VALUES (?, ?, ?, ?, 'open', ?, ?, ?, 0, '', ?, ?)`),
-		letter:       in(`SELECT seq, state, event FROM leat_dead_letters WHERE position = ? AND set_name = ? AND tenant = ?`),
+		// A stray's position is its number below 0, which is never given twice: seq is not.
+		letter: in(`SELECT seq, state, event FROM leat_dead_letters WHERE position IN (?1, -?1) AND set_name = ?2 AND tenant = ?3`),
+		buryStray: in(`INSERT INTO leat_dead_letters (set_name, position, tenant, type, state, attempts, reason, failed, decided, actor, recorded, event, stray)
+			VALUES (?, -1 - coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'leat_dead_letters'), 0), ?, ?, 'open', 1, ?, ?, 0, '', ?, ?, ?)
+			ON CONFLICT (set_name, stray) WHERE stray IS NOT NULL DO NOTHING`),
+		strayTaken: in(`DELETE FROM leat_dead_letters WHERE position = -? AND set_name = ? AND tenant = ?`),
+		strayRefused: in(`UPDATE leat_dead_letters SET attempts = attempts + 1, reason = ?, failed = ?
+			WHERE position = -? AND set_name = ? AND tenant = ? AND state = 'open'`),
 		decideLetter: in(`UPDATE leat_dead_letters SET state = ?, decided = ?, actor = ? WHERE seq = ?`),
 		redrive: in(`INSERT INTO leat_parked (set_name, position, slot, tenant, partition_key, state, attempts, due, reason)
 			VALUES (?, ?, ?, ?, ?, 'redrive', 0, ?, '')

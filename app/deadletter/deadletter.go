@@ -32,10 +32,17 @@ type Letter struct {
 	State    State
 	Decided  time.Time // when it was retried or discarded; zero while open
 	Actor    string    // who decided
+	Number   int64     // of the letter of a Stray, whose Event has no Position; else 0
 }
 
-// ID is the letter's name: the set and the event's position ("audit.1042").
-func (l Letter) ID() string { return l.Set + "." + strconv.FormatInt(l.Event.Position, 10) }
+// ID is the letter's name: the set and the event's position ("audit.1042"), or the number of a
+// Stray's letter ("foreign.7").
+func (l Letter) ID() string {
+	if l.Number > 0 {
+		return l.Set + "." + strconv.FormatInt(l.Number, 10)
+	}
+	return l.Set + "." + strconv.FormatInt(l.Event.Position, 10)
+}
 
 // ParseID splits a letter's name.
 func ParseID(id string) (set string, position int64, err error) {

@@ -21,6 +21,7 @@ import (
 // Store is what the suite needs: the dead letters, and what brings them about.
 type Store interface {
 	deadletter.Store
+	deadletter.Strays
 	settle.Store
 	eventlog.Log
 }
@@ -42,6 +43,9 @@ func Run(t *testing.T, open func(t *testing.T, clock clockwork.Clock) Store) {
 		{"a set that is gone", setGone},
 		{"count", count},
 		{"decisions at once", decisionsAtOnce},
+		{"strays", strays},
+		{"a stray that comes again", strayTwice},
+		{"strays retried at the desk", desk},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -21,6 +21,7 @@ import (
 // Store is what the suite needs: the log, and beside it what keeps events from being pruned.
 type Store interface {
 	eventlog.Log
+	eventlog.Identified
 	settle.Store
 	deadletter.Store
 }
@@ -55,6 +56,7 @@ func Run(t *testing.T, open func(t *testing.T, clock clockwork.Clock) Store) {
 		{"prune without sets", pruneWithoutSets},
 		{"prune keeps what a set has before it", pruneKeepsUnsettled},
 		{"prune keeps parked events and dead letters", pruneKeepsParkedAndDead},
+		{"identity", identity},
 		{"model", model},
 	} {
 		t.Run(c.name, func(t *testing.T) {

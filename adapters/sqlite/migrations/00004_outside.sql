@@ -1,0 +1,16 @@
+-- +goose Up
+-- The log's identity: a random UUID that it keeps for ever, copies of the file included.
+ALTER TABLE leat_log_state ADD COLUMN identity TEXT NOT NULL DEFAULT '';
+UPDATE leat_log_state SET identity = (SELECT substr(h, 1, 8) || '-' || substr(h, 9, 4) || '-4' || substr(h, 14, 3) || '-a' || substr(h, 18, 3)
+    || '-' || substr(h, 21) FROM (SELECT lower(hex(randomblob(16))) AS h));
+
+-- Messages from outside that never became events are dead letters too. Their position is below 0: no
+-- place in the log, only a number. stray tells one that comes again; it is null for events.
+ALTER TABLE leat_dead_letters ADD COLUMN stray TEXT;
+CREATE UNIQUE INDEX leat_dead_letters_stray ON leat_dead_letters (set_name, stray) WHERE stray IS NOT NULL;
+
+-- +goose Down
+DELETE FROM leat_dead_letters WHERE stray IS NOT NULL;
+DROP INDEX leat_dead_letters_stray;
+ALTER TABLE leat_dead_letters DROP COLUMN stray;
+ALTER TABLE leat_log_state DROP COLUMN identity;
