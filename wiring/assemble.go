@@ -47,7 +47,7 @@ type gate struct {
 func provideGate(t Transport) *gate { return &gate{transport: t} }
 
 func provideServers(cfg *configs.Config, o Overrides, sets Sets, parts Parts, p *publish.Publisher, log eventlog.Log,
-	deliveries settle.Deliveries, entries audit.Reader, mails email.Reader, letters deadletter.Store, store settle.Store,
+	deliveries settle.Deliveries, entries audit.Reader, mails email.Reader, letters deadletter.Store, strays deadletter.Strays, store settle.Store,
 	backlogs settle.Backlogs, seq *sequence.Sequencer, hub *wshub.Hub, inbox *devinbox.Inbox, m *prom.Metrics, g *gate,
 	logger *slog.Logger,
 ) (*Servers, error) {
@@ -73,9 +73,10 @@ func provideServers(cfg *configs.Config, o Overrides, sets Sets, parts Parts, p 
 		return s, nil
 	}
 	deps := httpapi.Deps{
-		Publisher: p, Events: log, Deliveries: deliveryPage{deliveries}, Audit: entries, Emails: mails, DeadLetters: letters,
-		Handlers: control{sets: sets, store: store, backlogs: backlogs, letters: letters},
-		Page:     webui.Handler(), Routes: parts.Routes, Version: Version(),
+		Publisher: p, Events: log, Deliveries: deliveryPage{deliveries}, Audit: entries, Emails: mails,
+		DeadLetters: deadletter.Desk{Store: letters, Strays: strays, TakeIn: g.transport.TakeIn},
+		Handlers:    control{sets: sets, store: store, backlogs: backlogs, letters: letters},
+		Page:        webui.Handler(), Routes: parts.Routes, Version: Version(),
 	}
 	if cfg.HasRole(configs.RoleBroadcast) {
 		deps.WebSocket = http.Handler(hub)

@@ -29,10 +29,12 @@ type Leat struct {
 // Store is where everything is kept.
 type Store interface {
 	eventlog.Log
+	eventlog.Identified
 	settle.Store
 	settle.Backlogs
 	settle.Deliveries
 	deadletter.Store
+	deadletter.Strays
 	sqltx.Store
 	// Changed returns a channel that is closed at the next commit of this process that touched the
 	// topic; "commit" is touched by each.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/leat-dev/leat/adapters/devinbox"
 	"github.com/leat-dev/leat/adapters/gochannelbus"
+	"github.com/leat-dev/leat/adapters/natsbus"
 	"github.com/leat-dev/leat/adapters/postgres"
 	"github.com/leat-dev/leat/adapters/prom"
 	"github.com/leat-dev/leat/adapters/smtpmail"
@@ -136,6 +137,9 @@ func provideSets(parts Parts, c *event.Catalogue, store audit.Store, p *publish.
 	for _, set := range all {
 		if reserved := set.Name() == configs.RoleAPI || set.Name() == configs.RoleSequencer || set.Name() == configs.RoleEmail || set.Name() == configs.RoleAll; reserved {
 			faults = append(faults, fmt.Errorf("handler set %q: the name is that of a role", set.Name()))
+		}
+		if set.Name() == natsbus.SetStream || set.Name() == natsbus.SetForeign {
+			faults = append(faults, fmt.Errorf("handler set %q: the name stands for messages from outside in the dead letters", set.Name()))
 		}
 		if names[set.Name()] {
 			faults = append(faults, fmt.Errorf("handler set %q: there are two of that name", set.Name()))

@@ -60,7 +60,7 @@ func openSQLiteSQL(ctx context.Context, cfg *configs.Config, s Service, o Overri
 	}
 	transport := provideNoTransport()
 	wiringGate := provideGate(transport)
-	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
+	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
 	if err != nil {
 		cleanup3()
 		cleanup2()
@@ -150,7 +150,7 @@ func openSQLiteGoChannel(ctx context.Context, cfg *configs.Config, s Service, o 
 	}
 	transport := provideNoTransport()
 	wiringGate := provideGate(transport)
-	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
+	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
 	if err != nil {
 		cleanup3()
 		cleanup2()
@@ -210,7 +210,7 @@ func openSQLiteNATS(ctx context.Context, cfg *configs.Config, s Service, o Overr
 	}
 	metrics := provideMetrics(catalogue)
 	hub := provideHub(cfg, db, clock, metrics, l)
-	bus, cleanup2, err := provideNATSBus(ctx, cfg, l)
+	bus, cleanup2, err := provideNATSBus(ctx, cfg, db, l)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -244,9 +244,9 @@ func openSQLiteNATS(ctx context.Context, cfg *configs.Config, s Service, o Overr
 		cleanup()
 		return nil, nil, err
 	}
-	transport := provideNATSTransport(cfg, bus, publisher, l)
+	transport := provideNATSTransport(cfg, bus, publisher, db, l)
 	wiringGate := provideGate(transport)
-	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
+	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
 	if err != nil {
 		cleanup3()
 		cleanup2()
@@ -335,7 +335,7 @@ func openPostgresSQL(ctx context.Context, cfg *configs.Config, s Service, o Over
 	}
 	transport := provideNoTransport()
 	wiringGate := provideGate(transport)
-	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
+	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
 	if err != nil {
 		cleanup3()
 		cleanup2()
@@ -424,7 +424,7 @@ func openPostgresGoChannel(ctx context.Context, cfg *configs.Config, s Service, 
 	}
 	transport := provideNoTransport()
 	wiringGate := provideGate(transport)
-	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
+	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
 	if err != nil {
 		cleanup3()
 		cleanup2()
@@ -483,7 +483,7 @@ func openPostgresNATS(ctx context.Context, cfg *configs.Config, s Service, o Ove
 	}
 	metrics := provideMetrics(catalogue)
 	hub := provideHub(cfg, db, clock, metrics, l)
-	bus, cleanup2, err := provideNATSBus(ctx, cfg, l)
+	bus, cleanup2, err := provideNATSBus(ctx, cfg, db, l)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -517,9 +517,9 @@ func openPostgresNATS(ctx context.Context, cfg *configs.Config, s Service, o Ove
 		cleanup()
 		return nil, nil, err
 	}
-	transport := provideNATSTransport(cfg, bus, publisher, l)
+	transport := provideNATSTransport(cfg, bus, publisher, db, l)
 	wiringGate := provideGate(transport)
-	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
+	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
 	if err != nil {
 		cleanup3()
 		cleanup2()

@@ -13,18 +13,39 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/leat-dev/leat/app/bus"
+	"github.com/leat-dev/leat/app/deadletter"
+	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/eventlog"
 	"github.com/leat-dev/leat/domain"
 )
 
-// Undecodable is told of a message that cannot be read, before it is terminated. What came from the
-// log is still read from there; something that others put on our subjects is nowhere else. It is called
-// once for each set that meets the message: sequence, the place in the stream, says that it is the same.
-type Undecodable func(subject string, sequence uint64, header map[string][]string, data []byte, err error)
-
-// Hooks are what a bus tells others. Any may be nil.
+// Hooks connect a bus with what stands behind it. Any may be nil.
 type Hooks struct {
-	Undecodable Undecodable
+	// Log is the log whose events the stream carries. It is what makes a stream of another log, and
+	// a message of one, known as such. nil: nothing is compared.
+	Log Log
+	// Letters keeps messages of the stream that cannot be read. They come again until it has them.
+	// nil: they are logged.
+	Letters Letters
 }
+
+// Log is what a bus asks the event log.
+type Log interface {
+	eventlog.Identified
+	Bounds(ctx context.Context) (first, last int64, err error)
+	At(ctx context.Context, positions ...int64) ([]event.Envelope, error)
+}
+
+// Letters makes dead letters of messages that do not become events, once for each Set and Key.
+type Letters interface {
+	BuryStray(ctx context.Context, s deadletter.Stray) error
+}
+
+// What stands in dead letters where others have their handler set; no set may bear these names.
+const (
+	SetStream  = "nats"    // a message on our own subjects that cannot be read
+	SetForeign = "foreign" // a message of another service that the log refuses
+)
 
 // Bus carries events over JetStream.
 type Bus struct {
@@ -42,6 +63,8 @@ type Bus struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed when subscriptions shall look whether their consumers are there
 
+	identity string // of the log; "": not known
+
 	publishing sync.Mutex // keeps the order of calls
 	sending    uint64     // counts what was sent, for fresh transport ids
 	run        string     // tells the ids of this process and start from others'
@@ -52,8 +75,8 @@ var _ bus.Bus = (*Bus)(nil)
 
 // Open starts the embedded server or connects to the one at cfg.URL, and makes the stream when it is
 // missing. A server that does not answer in cfg.StartWait is a domain.Unavailable error that names
-// the URL, one that refuses the log-in domain.Forbidden at once, and a stream with other settings
-// domain.Conflict.
+// the URL, one that refuses the log-in domain.Forbidden at once, and a stream with other settings, of
+// another log, or with events that the log does not hold, domain.Conflict.
 func Open(ctx context.Context, cfg Config, hooks Hooks, logger *slog.Logger) (*Bus, error) {
 	if faults := cfg.Validate(); len(faults) > 0 {
 		return nil, errors.Join(faults...)
@@ -67,6 +90,11 @@ func Open(ctx context.Context, cfg Config, hooks Hooks, logger *slog.Logger) (*B
 }
 
 func (b *Bus) open(ctx context.Context) (err error) {
+	if b.hooks.Log != nil {
+		if b.identity, err = b.hooks.Log.Identity(ctx); err != nil {
+			return err
+		}
+	}
 	if b.cfg.embedded() {
 		if b.inside, err = startEmbedded(ctx, b.cfg, b.logger); err != nil {
 			return err
@@ -83,7 +111,10 @@ func (b *Bus) open(ctx context.Context) (err error) {
 		b.logger.Warn("the NATS server accepts smaller messages than events may be; larger ones are read from the log",
 			"max_payload", limit, "wanted", wanted)
 	}
-	return b.openStream(ctx)
+	if err := b.openStream(ctx); err != nil {
+		return err
+	}
+	return b.checkEnd(ctx)
 }
 
 // URL is where other processes reach the embedded server: the address that Listen was bound to.
@@ -98,18 +129,19 @@ func (b *Bus) URL() string {
 // Connected tells whether the connection is up.
 func (b *Bus) Connected() bool { return b.conn.IsConnected() }
 
-// Check is nil when events travel: the connection is up and the stream is there. Else it is a
-// domain.Unavailable error.
+// Check is nil when events travel: the connection is up and the stream is there, and of this log. Else
+// it is a domain.Unavailable or, for the stream of another log, a domain.Conflict error.
 func (b *Bus) Check(ctx context.Context) error {
 	if !b.Connected() {
 		return b.down(nats.ErrDisconnected)
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiWait)
 	defer cancel()
-	if _, err := b.js.Stream(ctx, Stream); err != nil {
+	stream, err := b.js.Stream(ctx, Stream)
+	if err != nil {
 		return domain.Errorf(domain.Unavailable, "NATS_STREAM", "look at stream %s: %w", Stream, err)
 	}
-	return nil
+	return b.checkOwner(stream)
 }
 
 func (b *Bus) down(err error) error {

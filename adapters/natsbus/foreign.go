@@ -9,9 +9,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/leat-dev/leat/app/deadletter"
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
 	"github.com/leat-dev/leat/domain"
@@ -86,24 +88,38 @@ type Appender interface {
 	PublishRaw(ctx context.Context, raws ...event.Raw) ([]eventlog.Receipt, error)
 }
 
-// Refused is told of a foreign message that the log does not take, before it is terminated. sequence
-// is its place in its stream, 0 over core NATS.
-type Refused func(subject string, sequence uint64, header map[string][]string, data []byte, err error)
-
 // Foreign takes events of other services from their subjects into the event log, where they are
 // events like any other. A message of a stream is acked when the log has its event, and comes
-// again when the log was down; one that came twice is one event, by its id. CloudEvents in binary and
-// structured mode and plain JSON are understood.
+// again when the log was down; one that came twice is one event, by its id. One that the log refuses
+// becomes a dead letter of SetForeign, and is terminated when that is on disk. CloudEvents in binary
+// and structured mode and plain JSON are understood.
 type Foreign struct {
 	bus      *Bus
 	appender Appender
-	refused  Refused
+	letters  Letters
 	logger   *slog.Logger
 }
 
-// NewForeign returns what the bus's configuration asks for. It starts nothing. refused may be nil.
-func NewForeign(b *Bus, appender Appender, refused Refused, logger *slog.Logger) *Foreign {
-	return &Foreign{bus: b, appender: appender, refused: refused, logger: logger}
+// NewForeign returns what the bus's configuration asks for. It starts nothing. Without letters what is
+// refused is logged.
+func NewForeign(b *Bus, appender Appender, letters Letters, logger *slog.Logger) *Foreign {
+	return &Foreign{bus: b, appender: appender, letters: letters, logger: logger}
+}
+
+// TakeIn reads a message that was refused once more, as it is configured now, and appends its event.
+// It is a deadletter.TakeIn.
+func (f *Foreign) TakeIn(ctx context.Context, tenant string, m deadletter.Message) error {
+	for _, cfg := range f.bus.cfg.Foreign {
+		if cfg.Tenant != tenant || !overlap(cfg.Subject, m.Subject) {
+			continue
+		}
+		raw, err := cfg.read(m.Subject, m.Header, m.Data, m.ID)
+		if err == nil {
+			_, err = f.appender.PublishRaw(ctx, raw)
+		}
+		return err
+	}
+	return domain.Errorf(domain.Conflict, "FOREIGN_SUBJECT", "nats.foreign names no subject any more that %s of tenant %s comes from", m.Subject, tenant)
 }
 
 // Run listens until ctx ends, and returns when what is in hand is done.
@@ -220,13 +236,28 @@ func (s *foreignSubject) listen(ctx context.Context) error {
 }
 
 func (s *foreignSubject) fromCore(ctx context.Context, m *nats.Msg, attempts int) {
-	raw, err := s.cfg.read(m.Subject, m.Header, m.Data, m.Header.Get(nats.MsgIdHdr))
+	id := m.Header.Get(nats.MsgIdHdr)
+	if id == "" {
+		id = uuid.NewString() // a retry of its dead letter must not make two events of it
+	}
+	raw, err := s.cfg.read(m.Subject, m.Header, m.Data, id)
 	if err == nil {
 		if err = s.append(ctx, raw, attempts, func() {}); err == nil {
 			return
 		}
 	}
-	s.refuse(m.Subject, 0, m.Header, m.Data, err)
+	letter := s.letter("core."+uuid.NewString(), id, m.Subject, m.Header, m.Data, err)
+	// Nobody else has the message: it is kept, or lost with a line in the log.
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		kept := s.bury(ctx, letter)
+		if kept == nil {
+			return
+		}
+		if attempts--; attempts == 0 || wait(ctx, pause) != nil {
+			s.logger.Error("lost a foreign message of core NATS: the log refuses it, and its dead letter cannot be written", "subject", m.Subject, "error", kept)
+			return
+		}
+	}
 }
 
 func (s *foreignSubject) fromStream(ctx context.Context, stream string, m jetstream.Msg) {
@@ -237,8 +268,7 @@ func (s *foreignSubject) fromStream(ctx context.Context, stream string, m jetstr
 	}
 	id := m.Headers().Get(nats.MsgIdHdr)
 	if id == "" {
-		// The same when the message comes again, another when the stream was made anew.
-		id = fmt.Sprintf("%s.%d.%d", stream, meta.Sequence.Stream, meta.Timestamp.UnixNano())
+		id = place(stream, meta)
 	}
 	raw, err := s.cfg.read(m.Subject(), m.Headers(), m.Data(), id)
 	if err == nil {
@@ -250,12 +280,31 @@ func (s *foreignSubject) fromStream(ctx context.Context, stream string, m jetstr
 	case again(err):
 		err = m.Nak()
 	default:
-		s.refuse(m.Subject(), meta.Sequence.Stream, m.Headers(), m.Data(), err)
+		if kept := s.bury(ctx, s.letter(place(stream, meta), id, m.Subject(), m.Headers(), m.Data(), err)); kept != nil {
+			s.logger.Warn("keep a foreign message as a dead letter; it comes again", "stream", stream, "sequence", meta.Sequence.Stream, "error", kept)
+			err = m.NakWithDelay(notKept)
+			break
+		}
 		err = m.TermWithReason("refused by the event log")
 	}
 	if err != nil {
 		s.logger.Warn("answer for a foreign message; it comes again and is known by its id", "stream", stream, "sequence", meta.Sequence.Stream, "error", err)
 	}
+}
+
+func (s *foreignSubject) letter(key, id, subject string, header nats.Header, data []byte, cause error) deadletter.Stray {
+	s.logger.Error("refused a foreign message", "subject", subject, "key", key, "error", cause)
+	return deadletter.Stray{
+		Set: SetForeign, Key: key, Tenant: s.cfg.Tenant, Reason: cause.Error(),
+		Message: deadletter.NewMessage(id, subject, header, data),
+	}
+}
+
+func (s *foreignSubject) bury(ctx context.Context, letter deadletter.Stray) error {
+	if s.letters == nil {
+		return nil
+	}
+	return s.letters.BuryStray(ctx, letter)
 }
 
 // append puts the event into the log, and waits for the log when it is down. attempts bounds that;
@@ -286,13 +335,6 @@ func again(err error) bool {
 	}
 	kind := domain.KindOf(err)
 	return kind == domain.Unavailable || kind == domain.Internal
-}
-
-func (s *foreignSubject) refuse(subject string, sequence uint64, header nats.Header, data []byte, err error) {
-	s.logger.Error("refused a foreign message", "subject", subject, "sequence", sequence, "error", err)
-	if s.refused != nil {
-		s.refused(subject, sequence, header, data, err)
-	}
 }
 
 // wait returns early, with an error, when ctx ends.

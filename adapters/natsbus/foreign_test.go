@@ -3,8 +3,11 @@ package natsbus_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +19,7 @@ import (
 	"github.com/leat-dev/leat/adapters/natsbus"
 	"github.com/leat-dev/leat/adapters/natsbus/natstest"
 	"github.com/leat-dev/leat/adapters/sqlite"
+	"github.com/leat-dev/leat/app/deadletter"
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
 	"github.com/leat-dev/leat/app/publish"
@@ -66,8 +70,9 @@ type house struct {
 	server  *natstest.Server
 	log     *sqlite.DB
 	door    *door
-	refused chan string
+	letters natsbus.Letters
 	stop    func()
+	takeIn  deadletter.TakeIn
 	cfg     natsbus.Config
 }
 
@@ -83,7 +88,7 @@ func newHouse(t *testing.T, foreign ...natsbus.ForeignConfig) *house {
 	server := natstest.StartServer(t, natstest.Options{})
 	return &house{
 		t: t, server: server, log: log, door: &door{Publisher: publish.New(publish.Config{}, catalogue, log, clock, nil)},
-		refused: make(chan string, 100), cfg: natsbus.Config{URL: server.URL(), Foreign: foreign},
+		letters: log, cfg: natsbus.Config{URL: server.URL(), Foreign: foreign},
 	}
 }
 
@@ -92,9 +97,8 @@ func (h *house) run() {
 	h.t.Helper()
 	b, _ := open(h.t, h.cfg)
 	_, logger := newLogs(h.t)
-	f := natsbus.NewForeign(b, h.door, func(subject string, _ uint64, _ map[string][]string, data []byte, err error) {
-		h.refused <- fmt.Sprintf("%s %s: %v", subject, data, err)
-	}, logger)
+	f := natsbus.NewForeign(b, h.door, h.letters, logger)
+	h.takeIn = f.TakeIn
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- f.Run(ctx) }()
@@ -124,6 +128,21 @@ func (h *house) has(n int) []event.Envelope {
 	events := h.events()
 	require.Len(h.t, events, n)
 	return events
+}
+
+// dead waits until there are n letters of refused messages and returns them, oldest first.
+func (h *house) dead(n int) []deadletter.Letter {
+	h.t.Helper()
+	var letters []deadletter.Letter
+	until(h.t, fmt.Sprintf("%d dead letters", n), func() bool {
+		var err error
+		letters, _, err = h.log.DeadLetters(context.Background(), deadletter.Filter{Tenant: "acme", Set: natsbus.SetForeign})
+		require.NoError(h.t, err)
+		return len(letters) >= n
+	})
+	require.Len(h.t, letters, n)
+	slices.Reverse(letters)
+	return letters
 }
 
 func (h *house) stream(name string, subjects ...string) jetstream.JetStream {
@@ -188,10 +207,11 @@ func TestForeignEventsOfAStream(t *testing.T) {
 	require.Equal(t, []string{"order/1", "k", "c"}, []string{events[0].Subject, events[0].PartitionKey, events[0].CorrelationID})
 	require.Equal(t, time.Date(2026, 1, 2, 3, 4, 5, 500_000_000, time.UTC), events[0].Time)
 	require.Equal(t, "nats:orders.3", events[3].Source)
-	for _, want := range []string{"rubbish", "com.example.Unknown", "has no id", "not understood", "text/xml, not JSON", "no object"} {
-		require.Contains(t, <-h.refused, want)
+	for i, l := range h.dead(6) {
+		want := []string{"not valid JSON", "com.example.Unknown", "has no id", "not understood", "text/xml, not JSON", "object"}[i]
+		require.Contains(t, l.Reason, want)
+		require.Equal(t, "orders.x", l.Event.Subject)
 	}
-	require.Empty(t, h.refused)
 
 	// All is answered: another run brings nothing of it again.
 	h.stop()
@@ -200,6 +220,75 @@ func TestForeignEventsOfAStream(t *testing.T) {
 	send("orders.7", order(7), binary("seven", "order.paid")...)
 	h.has(7)
 	require.Equal(t, calls+1, h.door.called())
+	h.dead(6)
+}
+
+// What the log refused can be taken in later, when it knows the type; refused again it stays.
+func TestForeignMessagesAreRetried(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, natsbus.ForeignConfig{Subject: "orders.>", Tenant: "acme", FromStart: true})
+	js := h.stream("ORDERS", "orders.>")
+	_, err := js.PublishMsg(t.Context(), natsMessage("orders.a", order(1), "ce-specversion", "1.0", "ce-id", "one", "ce-type", "shop.paid", "ce-source", "shop"))
+	require.NoError(t, err)
+	_, err = js.PublishMsg(t.Context(), natsMessage("orders.a", order(2)))
+	require.NoError(t, err)
+	_, err = js.PublishMsg(t.Context(), natsMessage("orders.a", `"`+strings.Repeat("x", event.MaxData)+`"`, "ce-specversion", "1.0", "ce-id", "big", "ce-type", "order.paid", "ce-source", "shop"))
+	require.NoError(t, err)
+	h.run()
+	letters := h.dead(3)
+	require.Contains(t, letters[0].Reason, "shop.paid")
+	require.Contains(t, letters[1].Reason, "no type is configured")
+	require.Contains(t, letters[2].Reason, "262144")
+	desk := deadletter.Desk{Store: h.log, Strays: h.log, TakeIn: map[string]deadletter.TakeIn{natsbus.SetForeign: h.takeIn}}
+	err = desk.RetryDeadLetter(t.Context(), "acme", letters[0].ID(), "ann")
+	require.Equal(t, domain.Conflict, domain.KindOf(err))
+	require.ErrorContains(t, err, "shop.paid")
+	require.Equal(t, 2, h.dead(3)[0].Attempts)
+
+	h.stop()
+	h.cfg.Foreign[0].Types = map[string]string{"shop.paid": "order.paid"}
+	h.cfg.Foreign[0].Type = "order.paid"
+	h.run()
+	desk.TakeIn[natsbus.SetForeign] = h.takeIn
+	require.NoError(t, desk.RetryDeadLetter(t.Context(), "acme", letters[0].ID(), "ann"))
+	require.NoError(t, desk.RetryDeadLetter(t.Context(), "acme", letters[1].ID(), "ann"))
+	require.ErrorContains(t, desk.RetryDeadLetter(t.Context(), "acme", letters[2].ID(), "ann"), "262144")
+	events := h.has(2)
+	require.Equal(t, "one", events[0].ID)
+	require.Regexp(t, `^ORDERS\.2\.\d+$`, events[1].ID)
+	require.Equal(t, letters[2].ID(), h.dead(1)[0].ID())
+}
+
+// No message is given up before its letter is on disk.
+func TestForeignMessagesWaitForTheirLetter(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, natsbus.ForeignConfig{Subject: "orders.>", Tenant: "acme"}, natsbus.ForeignConfig{Subject: "core.>", Tenant: "acme"})
+	graves := &graves{}
+	graves.shut(errors.New("the disk is full"))
+	h.letters = graves
+	js := h.stream("ORDERS", "orders.>")
+	h.cfg.Foreign[0].FromStart = true
+	_, err := js.Publish(t.Context(), "orders.a", []byte("rubbish"))
+	require.NoError(t, err)
+	h.run()
+	until(t, "it comes again", func() bool { return graves.refused() >= 2 })
+	h.stop()
+	h.run() // another process
+	conn := h.server.Connect(t)
+	before := graves.refused()
+	until(t, "core NATS is listened to", func() bool {
+		require.NoError(t, conn.Publish("core.a", []byte("rubbish")))
+		require.NoError(t, conn.Flush())
+		return graves.refused() >= before+20
+	})
+	graves.shut(nil)
+	until(t, "letters of both", func() bool {
+		subjects := map[string]int{}
+		for _, s := range graves.all() {
+			subjects[s.Message.Subject]++
+		}
+		return subjects["orders.a"] == 1 && subjects["core.a"] >= 1
+	})
 }
 
 func TestForeignEventsWaitForTheLog(t *testing.T) {
@@ -224,7 +313,7 @@ func TestForeignEventsWaitForTheLog(t *testing.T) {
 		seen[string(e.Data)] = true
 	}
 	require.Len(t, seen, 100)
-	require.Empty(t, h.refused)
+	h.dead(0)
 	// The first goes back at a stop and may come after others; what follows is in order.
 	for n := 101; n <= 150; n++ {
 		_, err := js.Publish(t.Context(), "orders.a", []byte(order(n)))
@@ -251,7 +340,7 @@ func TestForeignEventsOfCoreNATS(t *testing.T) {
 		return len(h.events()) >= 10
 	})
 	require.NoError(t, conn.Publish("orders.a", []byte(order(1))))
-	require.Contains(t, <-h.refused, "no type is configured")
+	require.Contains(t, h.dead(1)[0].Reason, "no type is configured")
 	h.stop()
 	second.stop()
 	counts := map[string]int{}

@@ -1,6 +1,10 @@
 package natsbus_test
 
 import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -8,6 +12,7 @@ import (
 
 	"github.com/leat-dev/leat/adapters/natsbus"
 	"github.com/leat-dev/leat/adapters/natsbus/natstest"
+	"github.com/leat-dev/leat/app/deadletter"
 	"github.com/leat-dev/leat/app/event"
 )
 
@@ -159,23 +164,13 @@ func TestConsumersOutliveTheBus(t *testing.T) {
 	require.Equal(t, 72*time.Hour, config.InactiveThreshold)
 }
 
-func TestUndecodableMessagesAreSteppedOver(t *testing.T) {
+func TestUndecodableMessagesBecomeDeadLetters(t *testing.T) {
 	t.Parallel()
 	server := natstest.StartServer(t, natstest.Options{})
-	type report struct {
-		subject  string
-		sequence uint64
-		header   string
-		data     string
-		err      error
-	}
-	reports := make(chan report, 10)
+	graves := &graves{}
+	graves.shut(errors.New("the disk is full"))
 	_, logger := newLogs(t)
-	b, err := natsbus.Open(t.Context(), natsbus.Config{URL: server.URL()}, natsbus.Hooks{
-		Undecodable: func(subject string, sequence uint64, header map[string][]string, data []byte, err error) {
-			reports <- report{subject, sequence, first(header["x"]), string(data), err}
-		},
-	}, logger)
+	b, err := natsbus.Open(t.Context(), natsbus.Config{URL: server.URL()}, natsbus.Hooks{Letters: graves}, logger)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.Close()) })
 	r := read(t, b, seat{Set: "audit", Lanes: 1})
@@ -184,16 +179,75 @@ func TestUndecodableMessagesAreSteppedOver(t *testing.T) {
 	require.NoError(t, conn.PublishMsg(natsMessage("leat.events.acme.00.twice", "rubbish", "x", "1", "x", "2")))
 	require.NoError(t, conn.Flush())
 	require.NoError(t, b.Publish(t.Context(), (&chain{}).next(2, keys(1))))
-	require.Equal(t, numbers(1, 2), r.take(2))
-	got := <-reports
-	require.ErrorContains(t, got.err, "ce-specversion")
-	got.err = nil
-	require.Equal(t, report{"leat.events.acme.00.business.rubbish", 1, "1", "rubbish", nil}, got)
-	require.ErrorContains(t, (<-reports).err, "multiple values")
-	// They do not come again.
+	require.Equal(t, numbers(1, 2), r.take(2), "they hold up nobody")
+
+	// Until there is a letter each comes again, also to another process.
+	until(t, "they come again", func() bool { return graves.refused() >= 4 })
 	r.stop()
 	r = read(t, b, seat{Set: "audit", Lanes: 1})
+	graves.shut(nil)
+	until(t, "two letters", func() bool { return len(graves.all()) == 2 })
+	letters := graves.all()
+	if letters[0].Message.Subject != "leat.events.acme.00.business.rubbish" {
+		letters[0], letters[1] = letters[1], letters[0]
+	}
+	require.Contains(t, letters[0].Reason, "ce-specversion")
+	require.Contains(t, letters[1].Reason, "multiple values")
+	require.Equal(t, natsbus.SetStream, letters[0].Set)
+	require.Equal(t, event.SystemTenant, letters[0].Tenant)
+	require.Equal(t, "rubbish", string(letters[0].Message.Data))
+	require.Equal(t, []string{"1", "2"}, letters[1].Message.Header["x"])
+	require.NotEqual(t, letters[0].Key, letters[1].Key)
+
+	// They do not come again, and another set that meets them speaks of the same ones.
+	r.stop()
+	r = read(t, b, seat{Set: "audit", Lanes: 1})
+	read(t, b, seat{Set: "feed", EveryInstance: true})
 	require.NoError(t, b.Publish(t.Context(), (&chain{last: 2}).next(1, keys(1))))
 	require.Equal(t, []int64{3}, r.take(1))
-	require.Empty(t, reports)
+	require.Len(t, graves.all(), 2)
+	require.NoError(t, conn.PublishMsg(natsMessage("leat.events.acme.77.no.slot", "rubbish")))
+	until(t, "a set without lanes sees also what no lane does", func() bool { return len(graves.all()) == 3 })
+}
+
+// graves keeps dead letters in memory, as a store does, and can be shut.
+type graves struct {
+	mu     sync.Mutex
+	shutBy error
+	no     int
+	buried []deadletter.Stray
+}
+
+func (g *graves) BuryStray(_ context.Context, s deadletter.Stray) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.shutBy != nil {
+		g.no++
+		return g.shutBy
+	}
+	for _, b := range g.buried {
+		if b.Set == s.Set && b.Key == s.Key {
+			return nil
+		}
+	}
+	g.buried = append(g.buried, s)
+	return nil
+}
+
+func (g *graves) shut(by error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.shutBy = by
+}
+
+func (g *graves) refused() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.no
+}
+
+func (g *graves) all() []deadletter.Stray {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.buried)
 }

@@ -70,6 +70,9 @@ func (b *Bus) send(ctx context.Context, entries []bus.Entry) (again []bus.Entry,
 		msg, err := toNATS(Subject(e.Envelope), bus.Encode(e))
 		if err == nil {
 			b.sending++
+			if b.identity != "" {
+				msg.Header.Set(headerLog, b.identity)
+			}
 			msg.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%d.%s.%d", e.Position, b.run, b.sending))
 			var f jetstream.PubAckFuture
 			if f, err = b.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0)); err == nil {

@@ -39,6 +39,9 @@ func (b *Bus) streamConfig() jetstream.StreamConfig {
 	if b.cfg.Discard == DiscardNew {
 		c.Discard = jetstream.DiscardNew
 	}
+	if b.identity != "" {
+		c.Metadata = map[string]string{ownerKey: b.identity}
+	}
 	return c
 }
 
@@ -48,7 +51,10 @@ func (b *Bus) openStream(ctx context.Context) error {
 	deadline, cancel := context.WithTimeout(ctx, b.cfg.StartWait)
 	defer cancel()
 	for {
-		_, differences, err := b.ensureStream(deadline)
+		stream, _, differences, err := b.ensureStream(deadline)
+		if err == nil {
+			err = b.checkOwner(stream) // first: another log's settings are of no matter
+		}
 		switch {
 		case err == nil && len(differences) > 0:
 			return domain.Errorf(domain.Conflict, "NATS_STREAM_DIFFERS",
@@ -56,6 +62,8 @@ func (b *Bus) openStream(ctx context.Context) error {
 				Stream, b.address(), strings.Join(differences, "; "), Stream)
 		case err == nil:
 			return nil
+		case domain.KindOf(err) == domain.Conflict:
+			return err
 		case !transient(err):
 			return b.streamFault(err)
 		}
@@ -78,26 +86,26 @@ func (b *Bus) streamFault(err error) error {
 
 // ensureStream makes the stream when it is missing, and tells how one that is there differs from
 // what is wanted.
-func (b *Bus) ensureStream(ctx context.Context) (made bool, differences []string, err error) {
+func (b *Bus) ensureStream(ctx context.Context) (stream jetstream.Stream, made bool, differences []string, err error) {
 	b.provision.Lock()
 	defer b.provision.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, apiWait)
 	defer cancel()
 	want := b.streamConfig()
-	stream, err := b.js.Stream(ctx, Stream)
+	stream, err = b.js.Stream(ctx, Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if stream, err = b.js.CreateStream(ctx, want); err == nil {
 			b.logger.Info("made the NATS stream", "stream", Stream, "replicas", want.Replicas, "max_bytes", want.MaxBytes, "max_age", want.MaxAge)
-			return true, nil, nil
+			return stream, true, nil, nil
 		}
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // by another process, just now
 			stream, err = b.js.Stream(ctx, Stream)
 		}
 	}
 	if err != nil {
-		return false, nil, err
+		return nil, false, nil, err
 	}
-	return false, compare(stream.CachedInfo().Config, want), nil
+	return stream, false, compare(stream.CachedInfo().Config, want), nil
 }
 
 // compare names what of the stream is not as wanted. What is not compared (description, placement,
@@ -138,7 +146,10 @@ func discardName(p jetstream.DiscardPolicy) string {
 
 // restore makes the stream again when it is gone, and has every subscription look at its consumer.
 func (b *Bus) restore(ctx context.Context) error {
-	made, differences, err := b.ensureStream(ctx)
+	stream, made, differences, err := b.ensureStream(ctx)
+	if err == nil {
+		err = b.checkOwner(stream)
+	}
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/leat-dev/leat/app/bus"
+	"github.com/leat-dev/leat/app/deadletter"
+	"github.com/leat-dev/leat/app/event"
 )
 
 // seat is whose messages a subscription brings: those of a lane, or of a set that every instance runs.
@@ -36,6 +38,8 @@ type subscription struct {
 	queue chan *held // read and not yet taken
 	hands hands
 	fault string // the last that was logged
+
+	strange bool // messages of another log were met
 }
 
 func newSubscription(b *Bus, who seat) *subscription {
@@ -223,10 +227,15 @@ func (s *subscription) take(ctx context.Context, msg jetstream.Msg) {
 	if err == nil {
 		_, err = bus.Decode(m)
 	}
-	if err != nil {
-		s.reject(msg, err)
+	switch {
+	case err != nil:
+		s.reject(ctx, msg, err)
+		return
+	case s.bus.identity != "" && m.Metadata.Get(headerLog) != s.bus.identity:
+		s.stepOver(msg, m.Metadata.Get(headerLog))
 		return
 	}
+	delete(m.Metadata, headerLog)
 	h := &held{message: m}
 	if !s.who.every {
 		h.msg = msg
@@ -238,21 +247,54 @@ func (s *subscription) take(ctx context.Context, msg jetstream.Msg) {
 	}
 }
 
-// reject reports a message that cannot be read and keeps it from coming again.
-func (s *subscription) reject(msg jetstream.Msg, err error) {
-	sequence := uint64(0)
-	if meta, failed := msg.Metadata(); failed == nil {
+// reject makes a dead letter of a message that cannot be read, and keeps it from coming again when
+// the letter is on disk. Until then it comes again.
+func (s *subscription) reject(ctx context.Context, msg jetstream.Msg, cause error) {
+	var sequence uint64
+	key := Stream
+	if meta, err := msg.Metadata(); err == nil {
 		sequence = meta.Sequence.Stream
+		key = place(Stream, meta)
 	}
-	s.logger.Error("stepped over a message that cannot be read", "subject", msg.Subject(), "sequence", sequence, "error", err)
+	s.logger.Error("stepped over a message that cannot be read", "subject", msg.Subject(), "sequence", sequence, "error", cause)
+	if letters := s.bus.hooks.Letters; letters != nil {
+		err := letters.BuryStray(ctx, deadletter.Stray{
+			Set: SetStream, Key: key, Tenant: event.SystemTenant, Reason: cause.Error(),
+			Message: deadletter.NewMessage(key, msg.Subject(), msg.Headers(), msg.Data()),
+		})
+		if err != nil {
+			s.logger.Warn("keep a message that cannot be read as a dead letter; it comes again", "sequence", sequence, "error", err)
+			if !s.who.every {
+				_ = msg.NakWithDelay(notKept)
+			}
+			return
+		}
+	}
 	if s.who.every {
 		return
 	}
-	if hook := s.bus.hooks.Undecodable; hook != nil {
-		hook(msg.Subject(), sequence, msg.Headers(), msg.Data(), err)
-	}
 	if err := msg.TermWithReason("cannot be read"); err != nil {
 		s.logger.Warn("terminate a message that cannot be read; it comes again", "sequence", sequence, "error", err)
+	}
+}
+
+// notKept is when a message comes again whose dead letter could not be written.
+const notKept = time.Second
+
+// place names a message of a stream: the same when it comes again, another when the stream was made
+// anew.
+func place(stream string, meta *jetstream.MsgMetadata) string {
+	return fmt.Sprintf("%s.%d.%d", stream, meta.Sequence.Stream, meta.Timestamp.UnixNano())
+}
+
+// stepOver leaves out a message that did not come from this log. Whatever the log holds the lane reads there.
+func (s *subscription) stepOver(msg jetstream.Msg, log string) {
+	if !s.strange {
+		s.strange = true
+		s.logger.Warn("messages on the NATS stream are not of this log, and are stepped over", "subject", msg.Subject(), "of", log, "log", s.bus.identity)
+	}
+	if !s.who.every {
+		_ = msg.TermWithReason("not of this log") // comes again after AckWait when this fails
 	}
 }
 

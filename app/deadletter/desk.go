@@ -8,8 +8,8 @@ import (
 )
 
 // TakeIn makes an event of a message, which is in the log when it returns nil. The same message
-// again is the same event. An error of a kind other than domain.Unavailable or domain.Internal says
-// that the message is refused.
+// again is the same event. A domain.Unavailable or domain.Internal error says that it was not tried, a
+// domain.Conflict that it cannot be, and any other that the message is refused.
 type TakeIn func(ctx context.Context, tenant string, m Message) error
 
 // Desk is where people decide about letters: a Store that knows what a retry means for a Stray. Its
@@ -49,7 +49,7 @@ func (d Desk) RetryDeadLetter(ctx context.Context, tenant, id, actor string) err
 	switch kind := domain.KindOf(err); {
 	case err == nil:
 		return d.Strays.StrayTaken(ctx, tenant, id)
-	case kind == domain.Unavailable || kind == domain.Internal:
+	case kind == domain.Unavailable || kind == domain.Internal || kind == domain.Conflict:
 		return fmt.Errorf("take in the message of dead letter %s: %w", id, err)
 	}
 	if kept := d.Strays.StrayRefused(ctx, tenant, id, err.Error()); kept != nil {

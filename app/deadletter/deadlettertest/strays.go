@@ -110,7 +110,9 @@ func desk(t *testing.T, f *fixture) {
 
 	answer = domain.Errorf(domain.Unavailable, "DOWN", "the log is down")
 	require.Equal(t, domain.Unavailable, domain.KindOf(d.RetryDeadLetter(ctx, "acme", l.ID(), "ann")))
-	require.Equal(t, 1, f.get(t, l).Attempts, "that was no attempt")
+	answer = domain.Errorf(domain.Conflict, "NEVER", "nobody takes this in")
+	require.ErrorContains(t, d.RetryDeadLetter(ctx, "acme", l.ID(), "ann"), "nobody takes this in")
+	require.Equal(t, l, f.get(t, l), "those were no attempts")
 
 	f.clock.Advance(time.Hour)
 	answer = domain.Errorf(domain.Invalid, "NO", "still not understood")
@@ -126,9 +128,9 @@ func desk(t *testing.T, f *fixture) {
 	answer = nil
 	f.wantNotFound(t, "other", l.ID())
 	require.Equal(t, domain.NotFound, domain.KindOf(d.RetryDeadLetter(ctx, "other", l.ID(), "ann")))
-	require.Len(t, taken, 2)
+	require.Len(t, taken, 3)
 	require.NoError(t, d.RetryDeadLetter(ctx, "acme", l.ID(), "ann"))
-	require.Equal(t, stray.Message, taken[2])
+	require.Equal(t, stray.Message, taken[3])
 	f.wantNotFound(t, "acme", l.ID())
 	require.Equal(t, domain.NotFound, domain.KindOf(d.RetryDeadLetter(ctx, "acme", l.ID(), "ann")))
 
@@ -144,7 +146,7 @@ func desk(t *testing.T, f *fixture) {
 
 	require.NoError(t, d.DiscardDeadLetter(ctx, "acme", l.ID(), "ann"))
 	require.ErrorContains(t, d.RetryDeadLetter(ctx, "acme", l.ID(), "ann"), "was discarded")
-	require.Len(t, taken, 3)
+	require.Len(t, taken, 4)
 
 	// Other letters go back to their set.
 	e := f.bury(t, "audit", "acme", "a.b")
