@@ -49,13 +49,13 @@ func provideGate(t Transport) *gate { return &gate{transport: t} }
 func provideServers(cfg *configs.Config, o Overrides, sets Sets, parts Parts, p *publish.Publisher, log eventlog.Log,
 	deliveries settle.Deliveries, entries audit.Reader, mails email.Reader, letters deadletter.Store, strays deadletter.Strays, store settle.Store,
 	backlogs settle.Backlogs, seq *sequence.Sequencer, hub *wshub.Hub, inbox *devinbox.Inbox, m *prom.Metrics, g *gate,
-	logger *slog.Logger,
+	clock clockwork.Clock, logger *slog.Logger,
 ) (*Servers, error) {
 	s := &Servers{Inbox: inbox}
 	if o.NoListeners {
 		return s, nil
 	}
-	err := m.Watch(gauges(cfg, store, backlogs, letters, log, seq), logger)
+	err := m.Watch(gauges(cfg, store, backlogs, letters, log, seq, clock), logger)
 	if err != nil {
 		return nil, err
 	}

@@ -60,7 +60,7 @@ func openSQLiteSQL(ctx context.Context, cfg *configs.Config, s Service, o Overri
 	}
 	transport := provideNoTransport()
 	wiringGate := provideGate(transport)
-	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
+	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, clock, l)
 	if err != nil {
 		cleanup3()
 		cleanup2()
@@ -150,7 +150,7 @@ func openSQLiteGoChannel(ctx context.Context, cfg *configs.Config, s Service, o 
 	}
 	transport := provideNoTransport()
 	wiringGate := provideGate(transport)
-	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
+	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, clock, l)
 	if err != nil {
 		cleanup3()
 		cleanup2()
@@ -246,7 +246,7 @@ func openSQLiteNATS(ctx context.Context, cfg *configs.Config, s Service, o Overr
 	}
 	transport := provideNATSTransport(cfg, bus, publisher, db, l)
 	wiringGate := provideGate(transport)
-	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
+	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, clock, l)
 	if err != nil {
 		cleanup3()
 		cleanup2()
@@ -335,7 +335,7 @@ func openPostgresSQL(ctx context.Context, cfg *configs.Config, s Service, o Over
 	}
 	transport := provideNoTransport()
 	wiringGate := provideGate(transport)
-	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
+	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, clock, l)
 	if err != nil {
 		cleanup3()
 		cleanup2()
@@ -424,7 +424,7 @@ func openPostgresGoChannel(ctx context.Context, cfg *configs.Config, s Service, 
 	}
 	transport := provideNoTransport()
 	wiringGate := provideGate(transport)
-	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
+	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, clock, l)
 	if err != nil {
 		cleanup3()
 		cleanup2()
@@ -519,7 +519,7 @@ func openPostgresNATS(ctx context.Context, cfg *configs.Config, s Service, o Ove
 	}
 	transport := provideNATSTransport(cfg, bus, publisher, db, l)
 	wiringGate := provideGate(transport)
-	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, l)
+	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, clock, l)
 	if err != nil {
 		cleanup3()
 		cleanup2()

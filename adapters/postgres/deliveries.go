@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -80,10 +81,10 @@ func deliveryOf(s settle.ParkState) string {
 	}
 }
 
-// Backlog implements settle.Backlogs. It reads the log beyond the cursor that is furthest behind.
+// Backlog implements settle.Backlogs.
 func (db *DB) Backlog(ctx context.Context) (map[string]int, error) {
 	backlog := map[string]int{}
-	err := db.each(ctx, db.q.backlog, nil, func(row pgx.CollectableRow) error {
+	err := db.each(ctx, db.q.backlog, []any{settle.BacklogLook}, func(row pgx.CollectableRow) error {
 		var set string
 		var n int
 		err := row.Scan(&set, &n)
@@ -91,4 +92,17 @@ func (db *DB) Backlog(ctx context.Context) (map[string]int, error) {
 		return err
 	})
 	return backlog, doing("count what handler sets have before them", err)
+}
+
+// Oldest implements settle.Backlogs.
+func (db *DB) Oldest(ctx context.Context) (map[string]time.Time, error) {
+	oldest := map[string]time.Time{}
+	err := db.each(ctx, db.q.oldest, []any{settle.BacklogLook}, func(row pgx.CollectableRow) error {
+		var set string
+		var recorded int64
+		err := row.Scan(&set, &recorded)
+		oldest[set] = fromMicros(recorded)
+		return err
+	})
+	return oldest, doing("look for the oldest events that are not settled", err)
 }

@@ -20,11 +20,12 @@ type queries struct {
 	appendEvents, firstRecorded, assign                   string
 	head, first, readAll, readSlots, at, find, searchFrom string
 	prunable, pruneEvents, prunedThrough, identity        string
+	countUnsequenced                                      string
 
 	// Handler sets and their lanes.
 	register, insertCursors, setExists, setPaused, setTypes, setLanes string
 	shareSet, lockSet, lookAtLane, parkedOfSet, deleteSet             string
-	sets, owners, cursors, parkedCounts, deliveries, backlog          string
+	sets, owners, cursors, parkedCounts, deliveries, backlog, oldest  string
 	lane, takeLane, lockLeases, renewLanes, releaseLane               string
 	lockLanes, fenceLanes, liveOwner, oldLanes, dropLanes, newLanes   string
 	claims, attend, attending, absent, leave, freeLanes               string
@@ -136,11 +137,21 @@ func newQueries(prefix string) queries {
 			LEFT JOIN leat_parked p ON p.set_name = s.name AND p.position = $1
 			LEFT JOIN leat_dead_letters d ON d.set_name = s.name AND d.position = $1
 			WHERE c.slot = $2`),
-		backlog: in(`SELECT s.name, (SELECT count(*) FROM leat_positions p JOIN leat_cursors c ON c.set_name = s.name AND c.slot = p.slot
-				JOIN leat_log l ON l.seq = p.seq
-				WHERE p.position > (SELECT min(position) FROM leat_cursors WHERE set_name = s.name)
-				AND p.position > c.position AND l.type = ANY (s.types))
-			FROM leat_sets s`),
+		// One walk over at most $1 events of the log for each set.
+		backlog: in(`SELECT s.name, (SELECT count(*) FROM (SELECT position, seq, slot FROM leat_positions WHERE position > low.position ORDER BY position LIMIT $1) p
+					JOIN leat_cursors c ON c.set_name = s.name AND c.slot = p.slot CROSS JOIN LATERAL (SELECT type FROM leat_log WHERE seq = p.seq OFFSET 0) l
+					WHERE p.position > c.position AND l.type = ANY (s.types))
+				+ coalesce((SELECT max(position) FROM leat_positions)
+					- (SELECT max(position) FROM (SELECT position FROM leat_positions WHERE position > low.position ORDER BY position LIMIT $1) w), 0)
+			FROM leat_sets s JOIN (SELECT set_name, min(position) AS position FROM leat_cursors GROUP BY set_name) low ON low.set_name = s.name`),
+		oldest: in(`SELECT f.name, coalesce((SELECT l.recorded FROM leat_positions p JOIN leat_log l ON l.seq = p.seq WHERE p.position = least(f.ahead, f.parked)), 0)
+			FROM (SELECT s.name, coalesce((SELECT p.position FROM (SELECT position, seq, slot FROM leat_positions WHERE position > low.position ORDER BY position LIMIT $1) p
+						JOIN leat_cursors c ON c.set_name = s.name AND c.slot = p.slot CROSS JOIN LATERAL (SELECT type FROM leat_log WHERE seq = p.seq OFFSET 0) l
+						WHERE p.position > c.position AND l.type = ANY (s.types) ORDER BY p.position LIMIT 1),
+					(SELECT position FROM leat_positions WHERE position > low.position ORDER BY position LIMIT 1 OFFSET $1::bigint - 1)) AS ahead,
+					(SELECT position FROM leat_parked WHERE set_name = s.name AND state <> 'redrive' ORDER BY position LIMIT 1) AS parked
+				FROM leat_sets s JOIN (SELECT set_name, min(position) AS position FROM leat_cursors GROUP BY set_name) low ON low.set_name = s.name) f`),
+		countUnsequenced: in(`SELECT count(*) FROM (SELECT 1 FROM leat_unsequenced LIMIT $1) u`),
 
 		lane: in(`SELECT owner, fence, in_hand, attempts, released, expires > ` + dbNow("$3") + ` FROM leat_lanes
 			WHERE set_name = $1 AND lane = $2 FOR NO KEY UPDATE`),

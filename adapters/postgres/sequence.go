@@ -12,7 +12,10 @@ import (
 	"github.com/leat-dev/leat/app/sequence"
 )
 
-var _ sequence.Leader = (*DB)(nil)
+var (
+	_ sequence.Leader  = (*DB)(nil)
+	_ sequence.Counter = (*DB)(nil)
+)
 
 const (
 	assignPage     = 2000            // how many events get their positions in one transaction
@@ -21,6 +24,15 @@ const (
 
 // Unsequenced implements sequence.Leader.
 func (db *DB) Unsequenced() <-chan struct{} { return db.Changed(topicUnsequenced) }
+
+// CountUnsequenced implements sequence.Counter.
+func (db *DB) CountUnsequenced(ctx context.Context) (n int, err error) {
+	ctx, q, err := db.reader(ctx)
+	if err == nil {
+		err = q.QueryRow(ctx, db.q.countUnsequenced, sequence.MostCounted).Scan(&n)
+	}
+	return n, doing("count events without a position", err)
+}
 
 // Lead implements sequence.Leader. The lock belongs to the session of a connection that this call makes:
 // when the process dies or the connection is lost, the server ends the session within two seconds

@@ -57,10 +57,10 @@ func newGauges(s Sources, logger *slog.Logger) *gauges {
 	}
 	return &gauges{
 		sources: s, logger: logger, failing: map[string]bool{},
-		depth:       desc("queue_depth", "Events that a handler set has still to settle.", "handler"),
+		depth:       desc("queue_depth", "Events that a handler set has still to settle, parked ones included. Exact up to 2000 events behind its slowest cursor; of what lies beyond, events that are not the set's are counted too.", "handler"),
 		dead:        desc("dead_letter_queue_size", "Open dead letters of a handler set.", "handler"),
-		oldest:      desc("leat_oldest_unsettled_seconds", "How long the oldest event that a handler set has not settled has been in the log.", "handler"),
-		unsequenced: desc("leat_log_unsequenced", "Accepted events that have no position yet."),
+		oldest:      desc("leat_oldest_unsettled_seconds", "How long the oldest event that a handler set has not settled has been in the log; 0 when there is none. A dead letter is settled.", "handler"),
+		unsequenced: desc("leat_log_unsequenced", "Accepted events that have no position yet (PostgreSQL; no more than 100000 are counted), or were not handed to the bus yet (SQLite)."),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/leat-dev/leat/app/deadletter"
 	"github.com/leat-dev/leat/app/settle"
@@ -82,10 +83,10 @@ var deliveryOf = map[settle.ParkState]string{
 	settle.Held:    settle.DeliveryHeld,
 }
 
-// Backlog implements settle.Backlogs. It reads the log beyond the cursor that is furthest behind.
+// Backlog implements settle.Backlogs.
 func (db *DB) Backlog(ctx context.Context) (map[string]int, error) {
 	backlog := map[string]int{}
-	err := each(ctx, db.querier(ctx), db.q.backlog, nil, func(scan func(...any) error) error {
+	err := each(ctx, db.querier(ctx), db.q.backlog, []any{settle.BacklogLook}, func(scan func(...any) error) error {
 		var set string
 		var n int
 		err := scan(&set, &n)
@@ -93,4 +94,17 @@ func (db *DB) Backlog(ctx context.Context) (map[string]int, error) {
 		return err
 	})
 	return backlog, doing("count what handler sets have before them", err)
+}
+
+// Oldest implements settle.Backlogs.
+func (db *DB) Oldest(ctx context.Context) (map[string]time.Time, error) {
+	oldest := map[string]time.Time{}
+	err := each(ctx, db.querier(ctx), db.q.oldest, []any{settle.BacklogLook}, func(scan func(...any) error) error {
+		var set string
+		var recorded int64
+		err := scan(&set, &recorded)
+		oldest[set] = fromMicros(recorded)
+		return err
+	})
+	return oldest, doing("look for the oldest events that are not settled", err)
 }

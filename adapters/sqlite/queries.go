@@ -13,14 +13,14 @@ type queries struct {
 	minimumCursor, prunable, pruneEvents, prunedThrough                         string
 
 	// Handler sets and their lanes.
-	setExists, insertSet, updateSet, insertCursors, setPaused      string
-	setClaims, setLanes, parkedOfSet                               string
-	sets, owners, cursors, parkedCounts, deliveries, backlog       string
-	lane, takeLane, renewLane, releaseLane, noteInHand             string
-	fenceLanes, liveOwner, oldLanes, dropLanes, newLanes           string
-	attends, attend, attending, absent, leave, freeLanes           string
-	fence, expireLeases, moveCursor, park, unpark, parked, redrive string
-	deleteSet                                                      []string
+	setExists, insertSet, updateSet, insertCursors, setPaused        string
+	setClaims, setLanes, parkedOfSet                                 string
+	sets, owners, cursors, parkedCounts, deliveries, backlog, oldest string
+	lane, takeLane, renewLane, releaseLane, noteInHand               string
+	fenceLanes, liveOwner, oldLanes, dropLanes, newLanes             string
+	attends, attend, attending, absent, leave, freeLanes             string
+	fence, expireLeases, moveCursor, park, unpark, parked, redrive   string
+	deleteSet                                                        []string
 
 	// Dead letters.
 	letter, deleteLetter, insertLetter, handledLetter, decideLetter, countLetters string
@@ -131,11 +131,22 @@ func newQueries(prefix string) queries {
 			LEFT JOIN leat_parked p ON p.set_name = s.name AND p.position = ?1
 			LEFT JOIN leat_dead_letters d ON d.set_name = s.name AND d.position = ?1
 			WHERE c.slot = ?2`),
-		// CROSS JOIN keeps the order: one walk over the tail of the log for each set.
-		backlog: in(`SELECT s.name, (SELECT count(*) FROM leat_log l CROSS JOIN leat_cursors c ON c.set_name = s.name AND c.slot = l.slot
-				WHERE l.position > (SELECT min(position) FROM leat_cursors WHERE set_name = s.name)
-				AND l.position > c.position AND l.type IN (SELECT value FROM json_each(s.types)))
-			FROM leat_sets s`),
+		// CROSS JOIN keeps the order: one walk over at most ?1 events of the log for each set.
+		backlog: in(`WITH low AS (SELECT set_name, min(position) AS position FROM leat_cursors GROUP BY set_name)
+			SELECT s.name, (SELECT count(*) FROM (SELECT position, slot, type FROM leat_log WHERE position > low.position ORDER BY position LIMIT ?1) l
+					CROSS JOIN leat_cursors c ON c.set_name = s.name AND c.slot = l.slot
+					WHERE l.position > c.position AND l.type IN (SELECT value FROM json_each(s.types)))
+				+ coalesce((SELECT max(position) FROM leat_log)
+					- (SELECT max(position) FROM (SELECT position FROM leat_log WHERE position > low.position ORDER BY position LIMIT ?1)), 0)
+			FROM leat_sets s JOIN low ON low.set_name = s.name`),
+		oldest: in(`WITH low AS (SELECT set_name, min(position) AS position FROM leat_cursors GROUP BY set_name), first AS (
+				SELECT s.name, coalesce((SELECT l.position FROM (SELECT position, slot, type FROM leat_log WHERE position > low.position ORDER BY position LIMIT ?1) l
+						CROSS JOIN leat_cursors c ON c.set_name = s.name AND c.slot = l.slot
+						WHERE l.position > c.position AND l.type IN (SELECT value FROM json_each(s.types)) LIMIT 1),
+					(SELECT position FROM leat_log WHERE position > low.position ORDER BY position LIMIT 1 OFFSET ?1 - 1)) AS ahead,
+					(SELECT position FROM leat_parked WHERE set_name = s.name AND state <> 'redrive' ORDER BY position LIMIT 1) AS parked
+				FROM leat_sets s JOIN low ON low.set_name = s.name)
+			SELECT name, coalesce((SELECT recorded FROM leat_log WHERE position = min(coalesce(ahead, parked), coalesce(parked, ahead))), 0) FROM first`),
 
 		handledLetter: in(`DELETE FROM leat_dead_letters WHERE position = ? AND set_name = ? AND state = 'retrying'`),
 	}

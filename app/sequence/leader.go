@@ -19,6 +19,15 @@ type Leader interface {
 	Unsequenced() <-chan struct{}
 }
 
+// Counter tells how many events are committed and have no position; more than MostCounted are
+// counted as that many.
+type Counter interface {
+	CountUnsequenced(ctx context.Context) (int, error)
+}
+
+// MostCounted bounds what a Counter counts.
+const MostCounted = 100_000
+
 // Assign gives positions to what is committed and has none, in the order of insertion, and returns
 // to how many: 0 when there is nothing more. It fails when the process has lost the lead.
 type Assign func(ctx context.Context) (n int, err error)

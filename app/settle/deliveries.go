@@ -33,9 +33,20 @@ type Deliveries interface {
 	Deliveries(ctx context.Context, tenant, eventID string) ([]Delivery, error)
 }
 
-// Backlogs counts what sets have before them.
+// Backlogs tells what sets have before them, at a cost that does not grow with it: for each set no
+// more than BacklogLook events beyond the cursor that is furthest behind are looked at.
 type Backlogs interface {
 	// Backlog returns, for each registered set, how many events of the types that it subscribes to
-	// lie beyond its cursors. Parked events are not among them.
+	// lie beyond its cursors. Parked events are not among them. Events beyond those that are looked
+	// at are counted whatever their type: the number is then not exact but too high, never too low,
+	// and never 0.
 	Backlog(ctx context.Context) (map[string]int, error)
+	// Oldest returns, for each registered set, when the oldest event that it has not settled was
+	// accepted, parked ones included; the zero time when there is none. A dead letter is settled,
+	// also while it is retried. Where none of the events that are looked at is the set's, though
+	// there are more, the last of them stands for it.
+	Oldest(ctx context.Context) (map[string]time.Time, error)
 }
+
+// BacklogLook is how many events beyond its cursors are looked at for each set.
+const BacklogLook = 2000

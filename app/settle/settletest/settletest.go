@@ -58,6 +58,8 @@ func Run(t *testing.T, open func(t *testing.T, clock clockwork.Clock) Store) {
 		one{"exactly once under takeover", exactlyOnceUnderTakeover},
 		one{"deliveries", deliveries},
 		one{"backlog", backlog},
+		one{"the oldest that is not settled", oldest},
+		one{"a backlog that is not looked through", longBacklog},
 		one{"one number of lanes at a time", oneNumberOfLanes},
 		one{"an old version beside a new one", oldBesideNew},
 		one{"model", model},
