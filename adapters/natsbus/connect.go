@@ -3,7 +3,10 @@ package natsbus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -14,10 +17,12 @@ import (
 // connect returns a connection that is up, and that is taken up again for ever when it is lost.
 // changed is called after each time.
 func connect(ctx context.Context, cfg Config, inside *embedded, logger *slog.Logger, changed func()) (*nats.Conn, error) {
+	dialer := &noting{Dialer: net.Dialer{Timeout: connectTimeout(cfg)}}
 	options, err := connectOptions(cfg, inside, logger, changed)
 	if err != nil {
 		return nil, err
 	}
+	options = append(options, nats.SetCustomDialer(dialer))
 	url := cfg.URL
 	if inside != nil {
 		url = "nats://embedded"
@@ -28,6 +33,9 @@ func connect(ctx context.Context, cfg Config, inside *embedded, logger *slog.Log
 		conn, err := nats.Connect(url, options...)
 		if err == nil {
 			return conn, nil
+		}
+		if last := dialer.why(); last != nil && errors.Is(err, nats.ErrNoServers) {
+			err = fmt.Errorf("%w: %w", err, last)
 		}
 		if refused(err) {
 			return nil, domain.Errorf(domain.Forbidden, "NATS_REFUSED",
@@ -52,6 +60,32 @@ func connect(ctx context.Context, cfg Config, inside *embedded, logger *slog.Log
 	}
 }
 
+// noting keeps the last reason why a server could not be reached: the client does not tell it.
+type noting struct {
+	net.Dialer
+	mu   sync.Mutex
+	last error
+}
+
+// Dial implements nats.CustomDialer.
+func (n *noting) Dial(network, address string) (net.Conn, error) {
+	conn, err := n.Dialer.Dial(network, address)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.last = err
+	return conn, err
+}
+
+func (n *noting) why() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.last
+}
+
+func connectTimeout(cfg Config) time.Duration {
+	return min(max(cfg.StartWait/5, 250*time.Millisecond), 2*time.Second)
+}
+
 // refused tells whether waiting is no use, because the server knows us not.
 func refused(err error) bool {
 	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked) ||
@@ -70,7 +104,7 @@ func connectOptions(cfg Config, inside *embedded, logger *slog.Logger, changed f
 	}
 	options := []nats.Option{
 		nats.Name("leat"),
-		nats.Timeout(min(max(cfg.StartWait/5, 250*time.Millisecond), 2*time.Second)),
+		nats.Timeout(connectTimeout(cfg)),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(cfg.ReconnectWait),
 		nats.IgnoreAuthErrorAbort(), // a password may come right again
