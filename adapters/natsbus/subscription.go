@@ -94,7 +94,7 @@ func (s *subscription) Subscribe(ctx context.Context, _ string) (<-chan *message
 	out := make(chan *message.Message)
 	news := s.bus.news()
 	consumer, err := s.consumer(ctx)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		s.complain(err)
 	}
 	go func() {
