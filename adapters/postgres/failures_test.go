@@ -250,7 +250,7 @@ func TestWrongPlaces(t *testing.T) {
 		"unknown option":   {"postgres://me:" + secret + "@host/x?sslmode=perhaps", domain.Invalid, "store.url"},
 		"nobody there":     {"postgres://me:" + secret + "@127.0.0.1:1/x", domain.Unavailable, `"x" at 127.0.0.1:1`},
 		"unknown database": {at(func(u *url.URL) { u.Path = "/nowhere"; u.User = url.UserPassword("postgres", secret) }), domain.Unavailable, "nowhere"},
-		"unknown user":     {at(func(u *url.URL) { u.User = url.UserPassword("nobody_here", secret) }), domain.Unavailable, "nobody_here"},
+		"unknown user":     {at(func(u *url.URL) { u.User = url.UserPassword("nobody_here", secret) }), domain.Forbidden, "nobody_here"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -52,8 +52,9 @@ type DB struct {
 // that cannot be reached or is starting. Until Close it keeps one connection that listens for what
 // other processes do. Errors name the host and the database, never the password:
 //
-//   - domain.Unavailable, code STORE_UNAVAILABLE: it cannot be reached, refuses the user, is too
-//     old, read-only, or set up in a way that breaks the promises of this package;
+//   - domain.Unavailable, code STORE_UNAVAILABLE: it cannot be reached, is too old, read-only, or
+//     set up in a way that breaks the promises of this package;
+//   - domain.Forbidden, code STORE_REFUSED: it refuses the user or the password;
 //   - domain.Unavailable, code SCHEMA_TOO_NEW: a newer version of the program migrated it; nothing
 //     is changed;
 //   - domain.Invalid: the configuration is wrong.
@@ -86,6 +87,10 @@ func (db *DB) unavailable(err error) error {
 	var connect *pgconn.ConnectError
 	if errors.As(err, &connect) && connect.Unwrap() != nil {
 		err = connect.Unwrap() // its own text names user, host and database once more
+	}
+	switch sqlState(err) {
+	case "28000", "28P01":
+		return domain.Errorf(domain.Forbidden, "STORE_REFUSED", "open %s: the server refuses the log-in (authentication; user and password of store.url): %w", db.where, err)
 	}
 	return domain.Errorf(domain.Unavailable, "STORE_UNAVAILABLE", "open %s: %w", db.where, err)
 }
