@@ -41,10 +41,11 @@ type Servers struct {
 // gate tells the ops server whether the app is ready, which is built after it.
 type gate struct {
 	app       *app.App
+	log       eventlog.Log
 	transport Transport
 }
 
-func provideGate(t Transport) *gate { return &gate{transport: t} }
+func provideGate(t Transport, log eventlog.Log) *gate { return &gate{transport: t, log: log} }
 
 func provideServers(cfg *configs.Config, o Overrides, sets Sets, parts Parts, p *publish.Publisher, log eventlog.Log,
 	deliveries settle.Deliveries, entries audit.Reader, mails email.Reader, letters deadletter.Store, strays deadletter.Strays, store settle.Store,

@@ -3,7 +3,9 @@ package wiring
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/leat-dev/leat/adapters/natsbus"
 	"github.com/leat-dev/leat/app"
@@ -55,8 +57,19 @@ func (g *gate) check(ctx context.Context) error {
 	if g.app == nil {
 		return errors.New("starting")
 	}
-	if err := g.app.CheckReady(ctx); err != nil || g.transport.Check == nil {
+	if err := g.app.CheckReady(ctx); err != nil {
 		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkWait)
+	defer cancel()
+	if _, _, err := g.log.Bounds(ctx); err != nil {
+		return fmt.Errorf("the event log does not answer: %w", err)
+	}
+	if g.transport.Check == nil {
+		return nil
 	}
 	return g.transport.Check(ctx)
 }
+
+// checkWait bounds how long store and bus may take to say that they are there.
+const checkWait = 5 * time.Second

@@ -59,7 +59,7 @@ func openSQLiteSQL(ctx context.Context, cfg *configs.Config, s Service, o Overri
 		return nil, nil, err
 	}
 	transport := provideNoTransport()
-	wiringGate := provideGate(transport)
+	wiringGate := provideGate(transport, db)
 	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, clock, l)
 	if err != nil {
 		cleanup3()
@@ -149,7 +149,7 @@ func openSQLiteGoChannel(ctx context.Context, cfg *configs.Config, s Service, o 
 		return nil, nil, err
 	}
 	transport := provideNoTransport()
-	wiringGate := provideGate(transport)
+	wiringGate := provideGate(transport, db)
 	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, clock, l)
 	if err != nil {
 		cleanup3()
@@ -245,7 +245,7 @@ func openSQLiteNATS(ctx context.Context, cfg *configs.Config, s Service, o Overr
 		return nil, nil, err
 	}
 	transport := provideNATSTransport(cfg, bus, publisher, db, l)
-	wiringGate := provideGate(transport)
+	wiringGate := provideGate(transport, db)
 	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, clock, l)
 	if err != nil {
 		cleanup3()
@@ -334,7 +334,7 @@ func openPostgresSQL(ctx context.Context, cfg *configs.Config, s Service, o Over
 		return nil, nil, err
 	}
 	transport := provideNoTransport()
-	wiringGate := provideGate(transport)
+	wiringGate := provideGate(transport, db)
 	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, clock, l)
 	if err != nil {
 		cleanup3()
@@ -423,7 +423,7 @@ func openPostgresGoChannel(ctx context.Context, cfg *configs.Config, s Service, 
 		return nil, nil, err
 	}
 	transport := provideNoTransport()
-	wiringGate := provideGate(transport)
+	wiringGate := provideGate(transport, db)
 	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, clock, l)
 	if err != nil {
 		cleanup3()
@@ -518,7 +518,7 @@ func openPostgresNATS(ctx context.Context, cfg *configs.Config, s Service, o Ove
 		return nil, nil, err
 	}
 	transport := provideNATSTransport(cfg, bus, publisher, db, l)
-	wiringGate := provideGate(transport)
+	wiringGate := provideGate(transport, db)
 	servers, err := provideServers(cfg, o, sets, parts, publisher, db, db, audit, emailQueue, db, db, db, db, sequencer, hub, inbox, metrics, wiringGate, clock, l)
 	if err != nil {
 		cleanup3()
