@@ -18,6 +18,11 @@
 // complete; it lets a reader that is away slow everybody else. Retention by interest was not chosen for
 // the same reason: a set that nobody works any more would fill the stream.
 //
+// The stream's metadata and a header of every message name the log that they belong to. Open refuses the
+// stream of another log, and one that is ahead of its log, as after the database was restored from a
+// backup: the stream may then hold the last copy of events, so it is neither used nor emptied. A
+// message that does not bear the log's identity is stepped over.
+//
 // # Consumers
 //
 // The owner of a lane pulls from a durable consumer leat_{set}_{lane}_of_{lanes} that filters the
@@ -43,7 +48,9 @@
 // server's search for duplicates never swallows a repeated message.
 //
 // An event that cannot travel (larger than the server accepts) is stepped over with a warning; the
-// sets read it from the log. A message that cannot be read is reported, terminated, and stops nobody.
+// sets read it from the log. A message that cannot be read stops nobody: it becomes a dead letter
+// (SetStream, of the tenant _system, whatever tenant its subject claims), and is terminated when that is
+// on disk; without Letters it is logged. A foreign message that the log refuses becomes one of SetForeign.
 //
 // # Broadcasts
 //
