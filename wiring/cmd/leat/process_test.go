@@ -86,6 +86,10 @@ func launch(t testing.TB, as, dir string, settings ...string) *process {
 		"http.listen=127.0.0.1:0", "ops.listen=127.0.0.1:0", "inbox.listen=127.0.0.1:0",
 		"store.url=sqlite:" + filepath.Join(dir, "leat.db"), "log.format=json",
 	}, settings...) {
+		if strings.HasPrefix(s, "--") {
+			args = append(args, s)
+			continue
+		}
 		args = append(args, "--set", s)
 	}
 	p := &process{t: t, ended: make(chan struct{}), listens: map[string]string{}, grew: make(chan struct{})}
