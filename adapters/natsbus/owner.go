@@ -142,7 +142,7 @@ func (b *Bus) lastSent(ctx context.Context, stream jetstream.Stream) (event.Enve
 		got := uint64(0)
 		for m := range batch.Messages() {
 			got++
-			if e, err := attributes(nats.Header(m.Headers())); err == nil && e.Position > last.Position {
+			if e, err := attributes(m.Headers()); err == nil && e.Position > last.Position {
 				last = e
 			}
 		}

@@ -29,13 +29,6 @@ func natsMessage(subject, data string, header ...string) *nats.Msg {
 	return m
 }
 
-func first(values []string) string {
-	if len(values) == 0 {
-		return ""
-	}
-	return values[0]
-}
-
 func state(t *testing.T, js jetstream.JetStream) jetstream.StreamState {
 	t.Helper()
 	s, err := js.Stream(t.Context(), natsbus.Stream)

@@ -21,6 +21,7 @@ import (
 type Options struct {
 	User, Password string
 	Token          string
+	Creds          *Creds // users log in with its file
 	TLSCert        string // paths of PEM files; the server then speaks TLS only
 	TLSKey         string
 	TLSCA          string // clients must show a certificate of this authority
@@ -171,6 +172,9 @@ func (s *Server) login() []nats.Option {
 	if s.opts.User != "" {
 		options = append(options, nats.UserInfo(s.opts.User, s.opts.Password))
 	}
+	if s.opts.Creds != nil {
+		options = append(options, nats.UserCredentials(s.opts.Creds.Path))
+	}
 	if s.opts.Token != "" {
 		options = append(options, nats.Token(s.opts.Token))
 	}
@@ -240,6 +244,9 @@ func (s *Server) config() string {
 	}
 	if o.Token != "" {
 		line("authorization { token: %q }", o.Token)
+	}
+	if o.Creds != nil {
+		line("%s", o.Creds.config)
 	}
 	if !o.NoJetStream {
 		line("jetstream { store_dir: %q", filepath.Join(s.dir, "store"))

@@ -136,6 +136,7 @@ func TestStartSaysWhatIsWrongWithItsServers(t *testing.T) {
 	ca := natstest.NewAuthority(t)
 	cert, key := ca.Issue("server")
 	withTLS := natstest.StartServer(t, natstest.Options{TLSCert: cert, TLSKey: key})
+	withCreds := natstest.StartServer(t, natstest.Options{Creds: natstest.NewCreds(t)})
 	database := postgrestest.NewServer(t, secret)
 	database.Start()
 	plain := natstest.StartServer(t, natstest.Options{})
@@ -154,6 +155,7 @@ func TestStartSaysWhatIsWrongWithItsServers(t *testing.T) {
 		"a wrong NATS password":     {[]string{"bus.kind=nats", "nats.url=" + withUser.URL(), "nats.user=leat", "nats.password=" + wrong}, 3, []string{"refuses the log-in", "nats.password", "Authorization"}},
 		"no NATS password":          {[]string{"bus.kind=nats", "nats.url=" + withUser.URL()}, 3, []string{"refuses the log-in"}},
 		"a wrong NATS token":        {[]string{"bus.kind=nats", "nats.url=" + withToken.URL(), "nats.token=" + wrong}, 3, []string{"refuses the log-in", "nats.token"}},
+		"another account's creds":   {[]string{"bus.kind=nats", "nats.url=" + withCreds.URL(), "nats.creds_file=" + natstest.NewCreds(t).Path}, 3, []string{"refuses the log-in", "nats.creds_file"}},
 		"an unknown authority":      {[]string{"bus.kind=nats", "nats.url=" + withTLS.URL()}, 5, []string{"x509"}},
 		"a wrong database user":     {[]string{"store.url=" + database.URL("stranger", wrong)}, 3, []string{"refuses the log-in", "authentication", "stranger"}},
 		"a wrong database password": {[]string{"store.url=" + database.URL("leat", wrong)}, 3, []string{"refuses the log-in", "authentication"}},
@@ -213,12 +215,14 @@ func TestNATSLogIns(t *testing.T) {
 	ca := natstest.NewAuthority(t)
 	cert, key := ca.Issue("server")
 	mine, mineKey := ca.Issue("client")
+	creds := natstest.NewCreds(t)
 	for name, c := range map[string]struct {
 		server   natstest.Options
 		settings []string
 	}{
 		"user":  {natstest.Options{User: "leat", Password: secret}, []string{"nats.user=leat", "nats.password=" + secret}},
 		"token": {natstest.Options{Token: secret}, []string{"nats.token=" + secret}},
+		"creds": {natstest.Options{Creds: creds}, []string{"nats.creds_file=" + creds.Path}},
 		"TLS":   {natstest.Options{TLSCert: cert, TLSKey: key}, []string{"nats.tls.ca=" + ca.Path}},
 		"TLS, certificate and user": {
 			natstest.Options{TLSCert: cert, TLSKey: key, TLSCA: ca.Path, User: "leat", Password: secret},
