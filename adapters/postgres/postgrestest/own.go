@@ -39,6 +39,14 @@ func NewServer(tb testing.TB, password string) *Server {
 	return s
 }
 
+// StartServer is NewServer, started.
+func StartServer(tb testing.TB) *Server {
+	tb.Helper()
+	s := NewServer(tb, "secret")
+	s.Start()
+	return s
+}
+
 func newServer(tb testing.TB, password string) (*Server, error) {
 	bin, err := binaries()
 	if err != nil {
@@ -72,8 +80,11 @@ func newServer(tb testing.TB, password string) (*Server, error) {
 	return s, l.Close()
 }
 
-// URL is where the server's database "postgres" is for a user with a password, whether it runs or not.
-func (s *Server) URL(user, password string) string {
+// URL is where the server's database "postgres" is, whether it runs or not.
+func (s *Server) URL() string { return s.URLAs("leat", s.password) }
+
+// URLAs is the URL for another user or another password.
+func (s *Server) URLAs(user, password string) string {
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(user, password), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)),
 		Path: "/postgres", RawQuery: "sslmode=disable",
@@ -105,15 +116,15 @@ func (s *Server) Start() {
 	s.mu.Lock()
 	s.shell, s.end = shell, end
 	s.mu.Unlock()
-	s.tb.Cleanup(s.Crash)
-	if err := answers(s.URL("leat", s.password)); err != nil {
+	s.tb.Cleanup(s.Kill)
+	if err := answers(s.URL()); err != nil {
 		said, _ := os.ReadFile(filepath.Join(s.dir, "log"))
 		s.tb.Fatal(errors.Join(fmt.Errorf("the server does not answer: %w\n%s", err, said)))
 	}
 }
 
-// Crash ends the server at once, its clients' connections with it. Its data stay, as after a crash.
-func (s *Server) Crash() {
+// Kill ends the server at once, its clients' connections with it. Its data stay, as after a crash.
+func (s *Server) Kill() {
 	s.mu.Lock()
 	shell, end := s.shell, s.end
 	s.shell = nil

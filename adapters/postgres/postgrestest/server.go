@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -19,42 +18,26 @@ import (
 // lifelines keeps the pipes to the shells open for as long as this process lives.
 var lifelines sync.Map
 
-// private is a server in a folder of its own, and the shell that looks after it.
-type private struct {
-	dir, url string
-	shell    *exec.Cmd
-	orders   io.WriteCloser // what the shell is told; closed by the end of this process
-}
-
-// start makes a server and returns the URL of its database "postgres".
+// start makes a server in a temporary folder and returns the URL of its database "postgres". It listens on a
+// socket in that folder, so no port can be taken. A shell waits for the end of this process, however it comes,
+// stops the server and removes the folder.
 func start(settings ...string) (string, error) {
-	p, err := launch(settings...)
+	bin, err := binaries()
 	if err != nil {
 		return "", err
 	}
-	return p.url, nil
-}
-
-// launch makes a server in a temporary folder. It listens on a socket in that folder, so no port can be taken. A
-// shell waits for the end of this process, however it comes, stops the server and removes the folder;
-// before that it kills the server, and starts it again, when it is told so.
-func launch(settings ...string) (*private, error) {
-	bin, err := binaries()
-	if err != nil {
-		return nil, err
-	}
 	dir, err := os.MkdirTemp("", "leatpg")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	as, err := giveAway(dir)
 	if err != nil {
 		_ = os.RemoveAll(dir)
-		return nil, err
+		return "", err
 	}
 	log, err := os.Create(filepath.Join(dir, "log")) // in a folder of our own
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer func() { _ = log.Close() }()
 	data := filepath.Join(dir, "data")
@@ -62,16 +45,9 @@ func launch(settings ...string) (*private, error) {
 	initdb.Dir, initdb.Stdout, initdb.Stderr = dir, log, log
 	as(initdb)
 	if err := initdb.Run(); err != nil {
-		return nil, errors.Join(fmt.Errorf("initdb: %w", err), os.RemoveAll(dir))
+		return "", errors.Join(fmt.Errorf("initdb: %w", err), os.RemoveAll(dir))
 	}
-	const script = `dir=$1; shift; "$@" & server=$!
-		while read order; do
-			case $order in
-			kill) kill -QUIT $server; wait $server;;
-			start) "$@" & server=$!;;
-			esac
-		done
-		kill -INT $server; wait $server; rm -rf "$dir"`
+	const script = `dir=$1; shift; "$@" & server=$!; read end; kill -INT $server; wait $server; rm -rf "$dir"`
 	args := []string{
 		"-c", script, "sh", dir, filepath.Join(bin, "postgres"), "-D", data, "-k", dir,
 		"-c", "listen_addresses=", "-c", "max_connections=300", "-c", "shared_buffers=64MB", "-c", "unix_socket_permissions=0700",
@@ -82,20 +58,20 @@ func launch(settings ...string) (*private, error) {
 	shell := exec.Command("sh", args...)
 	shell.Dir, shell.Stdout, shell.Stderr = dir, log, log
 	as(shell)
-	orders, err := shell.StdinPipe()
+	alive, err := shell.StdinPipe() // closed by the end of this process
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if err := shell.Start(); err != nil {
-		return nil, err
+		return "", err
 	}
-	lifelines.Store(dir, orders)
+	lifelines.Store(dir, alive)
 	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/postgres", RawQuery: url.Values{"host": {dir}}.Encode()}
 	if err := answers(u.String()); err != nil {
 		text, _ := os.ReadFile(filepath.Join(dir, "log"))
-		return nil, errors.Join(fmt.Errorf("the server does not answer: %w\n%s", err, text), orders.Close())
+		return "", errors.Join(fmt.Errorf("the server does not answer: %w\n%s", err, text), alive.Close())
 	}
-	return &private{dir: dir, url: u.String(), shell: shell, orders: orders}, nil
+	return u.String(), nil
 }
 
 // answers waits until the server takes connections.

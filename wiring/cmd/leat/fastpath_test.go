@@ -30,12 +30,6 @@ func (p *process) progress(id string) (int, failure) {
 	return status, f
 }
 
-// says waits until the text stands in the process's log.
-func (p *process) says(text string) {
-	p.t.Helper()
-	p.eventually(text, func() bool { return strings.Contains(p.output(), text) })
-}
-
 // metric returns the sum of a metric's series whose line begins with the text.
 func (p *process) metric(begins string) float64 {
 	p.t.Helper()

@@ -102,11 +102,11 @@ func TestPostgreSQLIsGoneForAWhile(t *testing.T) {
 			server := postgrestest.NewServer(t, secret)
 			server.Start()
 			mail := startMailServer(t, nil)
-			settings := append(mail.settings(), "bus.kind="+bus, "store.url="+server.URL("leat", secret))
+			settings := append(mail.settings(), "bus.kind="+bus, "store.url="+server.URL())
 			p := serve(t, "ledger", t.TempDir(), settings...)
 			accept(t, p, 10, 0, 100)
 			for from := 100; from < 300; from += 100 {
-				server.Crash()
+				server.Kill()
 				p.notReady("event log")
 				var failure struct{ ErrorCode string }
 				require.Equal(t, http.StatusServiceUnavailable, p.call("POST", "/v1/events", map[string]any{
@@ -157,8 +157,8 @@ func TestStartSaysWhatIsWrongWithItsServers(t *testing.T) {
 		"a wrong NATS token":        {[]string{"bus.kind=nats", "nats.url=" + withToken.URL(), "nats.token=" + wrong}, 3, []string{"refuses the log-in", "nats.token"}},
 		"another account's creds":   {[]string{"bus.kind=nats", "nats.url=" + withCreds.URL(), "nats.creds_file=" + natstest.NewCreds(t).Path}, 3, []string{"refuses the log-in", "nats.creds_file"}},
 		"an unknown authority":      {[]string{"bus.kind=nats", "nats.url=" + withTLS.URL()}, 5, []string{"x509"}},
-		"a wrong database user":     {[]string{"store.url=" + database.URL("stranger", wrong)}, 3, []string{"refuses the log-in", "authentication", "stranger"}},
-		"a wrong database password": {[]string{"store.url=" + database.URL("leat", wrong)}, 3, []string{"refuses the log-in", "authentication"}},
+		"a wrong database user":     {[]string{"store.url=" + database.URLAs("stranger", wrong)}, 3, []string{"refuses the log-in", "authentication", "stranger"}},
+		"a wrong database password": {[]string{"store.url=" + database.URLAs("leat", wrong)}, 3, []string{"refuses the log-in", "authentication"}},
 		"NATS is not there":         {[]string{"bus.kind=nats", "nats.url=nats://" + free(), "nats.start_wait=1s"}, 6, []string{"does not answer yet", "does not answer", "refused"}},
 		"PostgreSQL is not there":   {[]string{"store.url=postgres://leat:" + wrong + "@" + free() + "/x", "store.start_wait=1s"}, 6, []string{"wait for the database", "refused"}},
 		"a stream that differs":     {[]string{"bus.kind=nats", "nats.url=" + plain.URL(), "nats.max_bytes=2000000"}, 5, []string{"LEAT_EVENTS"}},
@@ -195,7 +195,7 @@ func TestStartWaitsForItsServers(t *testing.T) {
 	t.Parallel()
 	const secret = "a-secret-word"
 	database, broker := postgrestest.NewServer(t, secret), natstest.NewServer(t, natstest.Options{})
-	p := launch(t, "leat", t.TempDir(), "store.url="+database.URL("leat", secret), "store.start_wait=1m",
+	p := launch(t, "leat", t.TempDir(), "store.url="+database.URL(), "store.start_wait=1m",
 		"bus.kind=nats", "nats.url="+broker.URL(), "nats.start_wait=1m")
 	p.says("wait for the database")
 	database.Start()
