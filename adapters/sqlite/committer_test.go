@@ -256,7 +256,7 @@ func TestReadsOutsideTransactionsCannotWrite(t *testing.T) {
 	_, err := db.SQL(ctx).Exec(ctx, "DELETE FROM leat_log")
 	require.ErrorContains(t, err, "InTx")
 	var n int
-	err = db.SQL(ctx).QueryRow(ctx, "INSERT INTO leat_log_state VALUES (1, 1) RETURNING 1").Scan(&n)
+	err = db.SQL(ctx).QueryRow(ctx, "INSERT INTO leat_log_state (one, pruned_through) VALUES (2, 1) RETURNING 1").Scan(&n)
 	require.ErrorContains(t, err, "readonly")
 }
 

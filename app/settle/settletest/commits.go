@@ -14,11 +14,12 @@ import (
 
 func afterCommitOfEffect(t *testing.T, f *fixture) {
 	f.register(t, "s")
-	events := f.log(t, 1)
+	events := f.log(t, 2)
+	now := events[0]
 	l := f.mustAcquire(t, "s", 0, "a")
 	never := func() { t.Error("it ran without a commit") }
 	settleWith := func(ctx context.Context, lease settle.Lease, effect func(ctx context.Context) error) error {
-		return f.Settle(ctx, settle.Work{Lease: lease, Event: events[0], First: true, Effect: effect})
+		return f.Settle(ctx, settle.Work{Lease: lease, Event: now, First: true, Effect: effect})
 	}
 	require.ErrorIs(t, settleWith(ctxOf(t), l, func(ctx context.Context) error {
 		f.AfterCommit(ctx, never)
@@ -42,7 +43,7 @@ func afterCommitOfEffect(t *testing.T, f *fixture) {
 		require.True(t, f.InTransaction(ctx))
 		f.AfterCommit(ctx, func() {
 			calls = append(calls, "effect")
-			require.Equal(t, events[0].Position, f.status(t, "s").Cursors[events[0].Slot], "it runs after the commit")
+			require.Equal(t, now.Position, f.status(t, "s").Cursors[now.Slot], "it runs after the commit")
 		})
 		_ = f.InTx(ctx, func(ctx context.Context) error {
 			f.AfterCommit(ctx, never)
@@ -59,7 +60,7 @@ func afterCommitOfEffect(t *testing.T, f *fixture) {
 	require.Equal(t, []string{"effect", "nested"}, calls, "it has run when Settle returns")
 
 	// In a transaction of the caller it waits for that one's commit.
-	calls = nil
+	calls, now = nil, events[1]
 	require.ErrorIs(t, f.InTx(ctxOf(t), func(ctx context.Context) error {
 		return errors.Join(settleWith(ctx, l, effect), errTest)
 	}), errTest)
