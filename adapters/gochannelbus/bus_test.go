@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/leat-dev/leat/adapters/gochannelbus"
+	"github.com/leat-dev/leat/adapters/sqlbus"
 	"github.com/leat-dev/leat/adapters/sqlite"
 	"github.com/leat-dev/leat/app/bus"
 	"github.com/leat-dev/leat/app/bus/bustest"
@@ -21,8 +22,14 @@ func openStore(ctx context.Context, dir string, clock clockwork.Clock, logger *s
 	return sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "leat.db")}, clock, logger)
 }
 
-func TestBus(t *testing.T) {
-	bustest.Run(t, bustest.Env{Open: openStore, Bus: func(p bustest.Parts) (bus.Bus, error) {
+var env = bustest.Env{
+	Open: openStore,
+	Bus: bustest.Kind{Make: func(p bustest.Parts) (bus.Bus, error) {
 		return gochannelbus.New(gochannelbus.Config{}, p.Logger), nil
-	}})
+	}},
+	Other: bustest.Kind{Make: func(p bustest.Parts) (bus.Bus, error) {
+		return sqlbus.New(sqlbus.Config{}, p.Log, p.Clock, p.Logger), nil
+	}},
 }
+
+func TestBus(t *testing.T) { bustest.Run(t, env) }

@@ -58,6 +58,28 @@ func StartServer(tb testing.TB, opts Options) *Server {
 	return s
 }
 
+// OnePerTest returns a function that starts a server for a test the first time it is asked, and
+// returns the same one to that test afterwards. The end of the test ends it.
+func OnePerTest() func(tb testing.TB) *Server {
+	var (
+		mu      sync.Mutex
+		servers = map[testing.TB]*Server{}
+	)
+	return func(tb testing.TB) *Server {
+		tb.Helper()
+		mu.Lock()
+		s := servers[tb]
+		mu.Unlock()
+		if s == nil {
+			s = StartServer(tb, Options{}) // a test asks for one after the other
+			mu.Lock()
+			servers[tb] = s
+			mu.Unlock()
+		}
+		return s
+	}
+}
+
 // NewServer reserves a port and a folder for a server that is not started yet.
 func NewServer(tb testing.TB, opts Options) *Server {
 	tb.Helper()

@@ -27,28 +27,46 @@ type Store interface {
 
 // Parts is what a bus may be built from.
 type Parts struct {
+	T      testing.TB // the test; what is started for it ends with it
 	Log    eventlog.Reader
 	Clock  clockwork.Clock
 	Logger *slog.Logger
 	Dir    string // the test's folder; it outlives a restart
 }
 
-// Env says what is tested.
-type Env struct {
-	// Open opens the store that lies in dir and makes it the first time.
-	Open func(ctx context.Context, dir string, clock clockwork.Clock, logger *slog.Logger) (Store, error)
-	// Bus makes the bus under test.
-	Bus func(p Parts) (bus.Bus, error)
-	// Other makes another bus to swap with; nil: the same kind again.
-	Other func(p Parts) (bus.Bus, error)
+// Kind is a kind of bus.
+type Kind struct {
+	// Make makes one, as a process does when it starts.
+	Make func(p Parts) (bus.Bus, error)
+	// Shared says that it carries events between processes. Else each process feeds its own.
+	Shared bool
 }
 
-// Run tests the bus.
-func Run(t *testing.T, env Env) {
-	tests := []struct {
-		name string
-		run  func(w *world)
-	}{
+// Env says what is tested.
+type Env struct {
+	// Place makes a place for the data of one test, which go with the test, and names it for Open;
+	// nil: the test's folder.
+	Place func(t testing.TB) string
+	// Open opens the store that lies in the place and makes it the first time. All its times, those of
+	// leases too, must go by the clock.
+	Open func(ctx context.Context, place string, clock clockwork.Clock, logger *slog.Logger) (Store, error)
+	// Bus is the bus under test.
+	Bus Kind
+	// Other is another bus to swap with.
+	Other Kind
+}
+
+// property is one promise and its test.
+type property struct {
+	name string
+	run  func(w *world)
+}
+
+// alone is the property whose test runs by itself, because it counts goroutines.
+const alone = "what is in hand is bounded"
+
+func properties() []property {
+	return []property{
 		{"a failing, blocked or paused set delays no other", isolation},
 		{"a start continues where the stop was", restart},
 		{"what was accepted while lanes began is not missed", startRace},
@@ -96,12 +114,24 @@ func Run(t *testing.T, env Env) {
 		{"a set on every instance sees all from the head", everyInstance},
 		{"a set on every instance sees all over a faulty bus", everyInstanceFaulty},
 	}
-	// First and alone, because it counts goroutines.
-	t.Run("what is in hand is bounded", func(t *testing.T) { bounded(newWorld(t, env)) })
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
+}
+
+// Properties returns what Run tests, in words.
+func Properties() []string {
+	names := []string{alone}
+	for _, p := range properties() {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// Run tests the bus.
+func Run(t *testing.T, env Env) {
+	t.Run(alone, func(t *testing.T) { bounded(newWorld(t, env)) })
+	for _, p := range properties() {
+		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
-			test.run(newWorld(t, env))
+			p.run(newWorld(t, env))
 		})
 	}
 }

@@ -22,6 +22,8 @@ func (w *world) echo(ctx context.Context, c call) error {
 
 // echoes counts the effects of each event.
 func (w *world) echoes() map[string]int {
+	w.Helper()
+	w.mark()
 	counts := map[string]int{}
 	for _, e := range w.events("thing.echoed") {
 		counts[e.CausationID]++

@@ -12,6 +12,7 @@ func everyInstance(w *world) {
 	const keys, n = 10, 20
 	feed, one := w.recorder(), w.recorder()
 	w.publishMany(keys, 1, 1)
+	w.positioned()
 	set := feed.set("feed", func(_ context.Context, c call) error {
 		if c.n == 3 {
 			return errTest
@@ -35,6 +36,7 @@ func everyInstance(w *world) {
 
 	// What was accepted while nobody was there is not brought.
 	w.publishMany(keys, n+1, n+1)
+	w.positioned()
 	later := w.recorder()
 	s = w.start(later.set("feed", nil, handler.EveryInstance()))
 	w.publishMany(keys, n+2, n+2)

@@ -111,7 +111,7 @@ func startRace(w *world) {
 	go func() {
 		for i := 1; i <= n; i++ {
 			for k := range keys {
-				if _, err := w.publisher.Publish(w.ctx, event.Draft{Event: made{i}, Tenant: tenant, PartitionKey: key(k)}); err != nil {
+				if err := w.accept(event.Draft{Event: made{i}, Tenant: tenant, PartitionKey: key(k)}); err != nil {
 					published <- err
 					return
 				}
@@ -441,10 +441,6 @@ func silentBus(w *world) {
 
 func swap(w *world) {
 	const keys, n = 8, 6
-	other := w.env.Other
-	if other == nil {
-		other = w.env.Bus
-	}
 	r := w.recorder()
 	set := r.setTx("one", func(_ context.Context, c call) error {
 		if c.n%5 == 2 && c.attempt == 1 {
@@ -453,8 +449,8 @@ func swap(w *world) {
 		return nil
 	}, handler.FromStart())
 	at := 0
-	for i, kind := range []func(Parts) (bus.Bus, error){w.env.Bus, other, w.env.Bus, other, w.env.Bus} {
-		w.makeBus = kind
+	for i, kind := range []Kind{w.env.Bus, w.env.Other, w.env.Bus, w.env.Other, w.env.Bus} {
+		w.bus = kind
 		w.publishMany(keys, i*n+1, i*n+n/2)
 		s := w.start(set)
 		w.publishMany(keys, i*n+n/2+1, i*n+n)

@@ -24,6 +24,7 @@ func (w *world) acquire(set, key, owner string) (settle.Lease, bool, error) {
 // ghost makes a process die with an event in hand, after others had died with it before.
 func (w *world) ghost(set handler.Set, key string, position int64, died int) {
 	w.Helper()
+	w.positioned()
 	bound, err := set.Bind(w.catalogue)
 	require.NoError(w, err)
 	require.NoError(w, w.store.Register(w.ctx, settle.Registration{Set: set.Name(), Types: bound.Types(), FromStart: true}))

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,6 +62,7 @@ var definitions = event.Definitions{
 type world struct {
 	*testing.T
 	env       Env
+	place     string // of the store
 	dir       string
 	ctx       context.Context
 	clock     *clockwork.FakeClock
@@ -68,16 +70,20 @@ type world struct {
 	logger    *slog.Logger
 	catalogue *event.Catalogue
 	cfg       router.Config
-	makeBus   func(p Parts) (bus.Bus, error)
+	bus       Kind
 	wrapBus   func(b bus.Bus) bus.Bus
 	wrapStore func(s Store) Store
 	random    func() float64
 
 	store     Store // as the service sees it
+	inner     Store // as it is: what gives positions needs more of it than Store
 	publisher *publish.Publisher
 
-	read int64              // lastMade knows the log through here
-	last [event.Slots]int64 // see lastMade
+	running  atomic.Int64        // services that have begun and not ended
+	accepted map[string]struct{} // ids of what was accepted and not yet seen in the log
+	appended int                 // how many events went past the checks
+	read     int64               // look knows the log through here
+	last     [event.Slots]int64  // of each slot, the last event that sets subscribe to
 }
 
 func newWorld(t *testing.T, env Env) *world {
@@ -87,8 +93,12 @@ func newWorld(t *testing.T, env Env) *world {
 	w := &world{
 		T: t, env: env, dir: t.TempDir(), ctx: context.Background(),
 		clock: clockwork.NewFakeClockAt(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)),
-		log:   &logBuffer{}, catalogue: catalogue, makeBus: env.Bus, random: func() float64 { return 0.5 },
+		log:   &logBuffer{}, catalogue: catalogue, bus: env.Bus, accepted: map[string]struct{}{}, random: func() float64 { return 0.5 },
 		wrapBus: func(b bus.Bus) bus.Bus { return b }, wrapStore: func(s Store) Store { return s },
+	}
+	w.place = w.dir
+	if env.Place != nil {
+		w.place = env.Place(t)
 	}
 	w.logger = slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	t.Cleanup(func() {
@@ -106,9 +116,9 @@ func (w *world) open() {
 	if w.store != nil {
 		return
 	}
-	store, err := w.env.Open(w.ctx, w.dir, w.clock, w.logger)
+	store, err := w.env.Open(w.ctx, w.place, w.clock, w.logger)
 	require.NoError(w, err)
-	w.store = w.wrapStore(store)
+	w.store, w.inner = w.wrapStore(store), store
 	w.publisher = publish.New(publish.Config{}, w.catalogue, w.store, w.clock, nil)
 }
 
@@ -144,7 +154,7 @@ func (w *world) begin(owner string, sets ...handler.Set) *service {
 			require.NoError(w, w.store.Register(w.ctx, settle.Registration{Set: set.Name(), Types: b.Types(), FromStart: set.BeginsAtStart()}))
 		}
 	}
-	b, err := w.makeBus(Parts{Log: w.store, Clock: w.clock, Logger: w.logger, Dir: w.dir})
+	b, err := w.bus.Make(Parts{T: w.T, Log: w.store, Clock: w.clock, Logger: w.logger, Dir: w.dir})
 	require.NoError(w, err)
 	b = w.wrapBus(b)
 	cfg := w.cfg
@@ -153,7 +163,7 @@ func (w *world) begin(owner string, sets ...handler.Set) *service {
 		Bus: b, Log: w.store, Store: w.store, Clock: w.clock, Tracer: noop.NewTracerProvider().Tracer(""), Random: w.random, Logger: w.logger,
 	}, bound)
 	require.NoError(w, err)
-	sequencer := sequence.New(sequence.Config{}, w.store, b, w.clock, w.logger)
+	sequencer := sequence.New(sequence.Config{EveryProcess: !w.bus.Shared}, w.inner, b, w.clock, w.logger)
 	parts := []app.Part{
 		{Name: "sequencer", Run: sequencer.Run, Ready: sequencer.Ready()},
 		{Name: "router", Run: r.Run, Ready: r.Running()},
@@ -162,8 +172,10 @@ func (w *world) begin(owner string, sets ...handler.Set) *service {
 	s.app = app.New(func(context.Context) error { return nil }, parts, w.clock, w.logger)
 	ctx, cancel := context.WithCancel(w.ctx)
 	s.stop = cancel
+	w.running.Add(1)
 	go func() {
 		defer close(s.done)
+		defer w.running.Add(-1)
 		s.err = s.app.Run(ctx)
 		if err := b.Close(); err != nil && s.err == nil {
 			s.err = err
@@ -237,13 +249,21 @@ func (w *world) stuck(doing string) {
 	w.Fatalf("%s took longer than %v; goroutines:\n%s", doing, patience, buf[:runtime.Stack(buf, true)])
 }
 
+// accept publishes from outside of handlers.
+func (w *world) accept(drafts ...event.Draft) error {
+	receipts, err := w.publisher.Publish(w.ctx, drafts...)
+	for _, r := range receipts {
+		w.accepted[r.EventID] = struct{}{}
+	}
+	return err
+}
+
 // publish accepts events of one key, one append each.
 func (w *world) publish(key string, numbers ...int) {
 	w.Helper()
 	w.open()
 	for _, n := range numbers {
-		_, err := w.publisher.Publish(w.ctx, event.Draft{Event: made{n}, Tenant: tenant, PartitionKey: key})
-		require.NoError(w, err)
+		require.NoError(w, w.accept(event.Draft{Event: made{n}, Tenant: tenant, PartitionKey: key}))
 	}
 }
 
@@ -258,16 +278,68 @@ func (w *world) publishMany(keys, from, to int) {
 		}
 	}
 	for batch := range slices.Chunk(drafts, 500) {
-		_, err := w.publisher.Publish(w.ctx, batch...)
-		require.NoError(w, err)
+		require.NoError(w, w.accept(batch...))
 	}
 }
 
 func key(k int) string { return fmt.Sprintf("key-%03d", k) }
 
+// look reads what came to the log, and tells whether everything that was accepted is in it: a
+// store may give positions only some time after it has accepted.
+func (w *world) look() bool {
+	w.Helper()
+	for {
+		events, through, err := w.store.Read(w.ctx, w.read, 0, 1000)
+		require.NoError(w, err)
+		for _, e := range events {
+			delete(w.accepted, e.ID)
+			if e.Type == (made{}).EventType() {
+				w.last[e.Slot] = e.Position
+			}
+		}
+		if w.read = through; len(events) < 1000 {
+			return len(w.accepted) == 0
+		}
+	}
+}
+
+// positioned waits until everything that was accepted has its position, also where no service runs.
+func (w *world) positioned() {
+	w.Helper()
+	w.open()
+	if w.look() {
+		return
+	}
+	if w.running.Load() == 0 {
+		ctx, cancel := context.WithCancel(w.ctx)
+		ended := make(chan error, 1)
+		s := sequence.New(sequence.Config{}, w.inner, nowhere{}, w.clock, w.logger)
+		go func() { ended <- s.Run(ctx) }()
+		defer func() {
+			w.closed(s.Ready(), "the sequencer")
+			cancel()
+			require.NoError(w, <-ended)
+		}()
+	}
+	w.until("everything accepted has its position", w.look)
+}
+
+// nowhere is a bus for nobody.
+type nowhere struct{}
+
+func (nowhere) Publish(context.Context, []bus.Entry) error { return nil }
+
+// mark waits until what handlers have published has its position: what is accepted after it has one.
+func (w *world) mark() {
+	w.Helper()
+	w.append(event.Envelope{Type: "other.ignored", SchemaVersion: 1, PartitionKey: "mark", Data: []byte(`{"n":0}`)})
+	w.positioned()
+}
+
 // head is the last position of the log.
 func (w *world) head() int64 {
 	w.Helper()
+	w.positioned()
 	_, last, err := w.store.Bounds(w.ctx)
 	require.NoError(w, err)
 	return last
@@ -292,38 +364,24 @@ func (w *world) parked(set string) []settle.Parked {
 	return parked
 }
 
-// settled tells whether nothing of a set is parked and its cursors have passed everything that
+// settled tells whether nothing of a set is parked and its cursors have passed everything accepted that
 // it subscribes to.
 func (w *world) settled(set string) func() bool {
 	return func() bool {
 		w.Helper()
+		if !w.look() {
+			return false
+		}
 		status := w.status(set)
 		if status.Parked > 0 || status.Redrive > 0 {
 			return false
 		}
-		for slot, position := range w.lastMade() {
+		for slot, position := range w.last {
 			if status.Cursors[slot] < position {
 				return false
 			}
 		}
 		return true
-	}
-}
-
-// lastMade returns the position of each slot's last event that sets subscribe to.
-func (w *world) lastMade() [event.Slots]int64 {
-	w.Helper()
-	for {
-		events, through, err := w.store.Read(w.ctx, w.read, 0, 1000)
-		require.NoError(w, err)
-		for _, e := range events {
-			if e.Type == (made{}).EventType() {
-				w.last[e.Slot] = e.Position
-			}
-		}
-		if w.read = through; len(events) < 1000 {
-			return w.last
-		}
 	}
 }
 
