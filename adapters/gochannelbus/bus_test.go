@@ -32,4 +32,5 @@ var env = bustest.Env{
 	}},
 }
 
-func TestBus(t *testing.T) { bustest.Run(t, env) }
+func TestBus(t *testing.T)    { bustest.Run(t, env) }
+func TestPubSub(t *testing.T) { bustest.RunPubSub(t, env) }

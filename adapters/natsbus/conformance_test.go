@@ -46,6 +46,8 @@ func external() bustest.Env {
 	}
 }
 
-func TestBusEmbedded(t *testing.T) { bustest.Run(t, embedded()) }
+func TestBusEmbedded(t *testing.T)    { bustest.Run(t, embedded()) }
+func TestPubSubEmbedded(t *testing.T) { bustest.RunPubSub(t, embedded()) }
 
-func TestBusExternal(t *testing.T) { bustest.Run(t, external()) }
+func TestBusExternal(t *testing.T)    { bustest.Run(t, external()) }
+func TestPubSubExternal(t *testing.T) { bustest.RunPubSub(t, external()) }

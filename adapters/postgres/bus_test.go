@@ -55,15 +55,24 @@ func env(under, other bustest.Kind) bustest.Env {
 	}
 }
 
-func onSQL() bustest.Env       { return env(sqlKind, gochannelKind) }
-func onGoChannel() bustest.Env { return env(gochannelKind, externalKind()) }
+func onSQL() bustest.Env       { return several(env(sqlKind, gochannelKind)) }
+func onGoChannel() bustest.Env { return several(env(gochannelKind, externalKind())) }
 func onEmbedded() bustest.Env  { return env(embeddedKind, sqlKind) }
-func onExternal() bustest.Env  { return env(externalKind(), sqlKind) }
+func onExternal() bustest.Env  { return several(env(externalKind(), sqlKind)) }
+
+func several(e bustest.Env) bustest.Env {
+	e.Several = true
+	return e
+}
 
 func TestBusSQL(t *testing.T)    { bustest.Run(t, onSQL()) }
+func TestPubSubSQL(t *testing.T) { bustest.RunPubSub(t, onSQL()) }
 
 func TestBusGoChannel(t *testing.T)    { bustest.Run(t, onGoChannel()) }
+func TestPubSubGoChannel(t *testing.T) { bustest.RunPubSub(t, onGoChannel()) }
 
 func TestBusNATSEmbedded(t *testing.T)    { bustest.Run(t, onEmbedded()) }
+func TestPubSubNATSEmbedded(t *testing.T) { bustest.RunPubSub(t, onEmbedded()) }
 
 func TestBusNATSExternal(t *testing.T)    { bustest.Run(t, onExternal()) }
+func TestPubSubNATSExternal(t *testing.T) { bustest.RunPubSub(t, onExternal()) }

@@ -54,6 +54,8 @@ type Env struct {
 	Bus Kind
 	// Other is another bus to swap with.
 	Other Kind
+	// Several says that several processes can share the store and the bus.
+	Several bool
 }
 
 // property is one promise and its test.
