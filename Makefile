@@ -20,7 +20,7 @@ GOFILES = find . \( -name .git -o -name node_modules -o -name testdata -o -name 
 
 step = @printf '== %s\n' "$(1)"
 
-.PHONY: help build run test services check format-check vet lint race wire-check tidy-check generate bench fuzz-short format clean
+.PHONY: help build run test services check format-check vet lint race wire-check tidy-check generate conformance bench fuzz-short format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,13 @@ generate: ## Make wire_gen.go anew and, where there is npm, the web page
 format: ## Format the Go files
 	$(call step,gofumpt)
 	$(GOFILES) | xargs $(TOOL) gofumpt -w
+
+conformance: ## Run the suites of buses on every store and write docs/buses.md
+	$(call step,conformance of buses)
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) test -json -count=1 -timeout 30m -run '^(TestBus|TestPubSub)' \
+		./adapters/sqlbus ./adapters/gochannelbus ./adapters/natsbus ./adapters/postgres > bin/conformance.json; \
+	$(GO) test -count=1 -run '^TestBusesPage$$' . -conformance bin/conformance.json
 
 bench: ## Run the benchmarks: BENCH=Publish, TESTFLAGS='-benchtime 10s'
 	$(call step,bench)
