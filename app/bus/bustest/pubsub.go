@@ -8,7 +8,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
 )
 
-// FullVariable, when set, makes Watermill's tests send as many messages as they do by default, thousands: that
+// FullVariable makes, when set, Watermill's tests send as many messages as they do by default, thousands: that
 // takes minutes for each bus, and on a machine that is busy longer than their patience.
 const FullVariable = "LEAT_TEST_PUBSUB_FULL"
 
