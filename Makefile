@@ -8,6 +8,8 @@ BIN   := bin/leat
 TESTFLAGS  ?=
 BENCH      ?= .
 FUZZTIME   ?= 10s
+# How long the tests of one package may take: on PostgreSQL all buses are in one.
+PATIENCE   ?= 30m
 # What "make check" looks at.
 PACKAGES   ?= ./...
 
@@ -37,7 +39,7 @@ run: build ## Run the service on embedded defaults; data goes to ./data
 
 test: ## Run the tests, without a C compiler
 	$(call step,test)
-	CGO_ENABLED=0 $(GO) test $(TESTFLAGS) ./...
+	CGO_ENABLED=0 $(GO) test -timeout $(PATIENCE) $(TESTFLAGS) ./...
 
 services: ## Install what the tests of other stores and buses need: PostgreSQL (Debian, Ubuntu, Homebrew)
 	$(call step,services)
@@ -74,7 +76,7 @@ race: ## Run the tests with the race detector, which needs a C compiler
 	$(call step,tests with the race detector)
 	@command -v $$($(GO) env CC | cut -d' ' -f1) >/dev/null || { \
 		echo "the race detector needs a C compiler, and there is no $$($(GO) env CC): install gcc, or set CC" >&2; exit 1; }
-	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $(PACKAGES)
+	CGO_ENABLED=1 $(GO) test -race -timeout $(PATIENCE) $(TESTFLAGS) $(PACKAGES)
 
 wire-check:
 	$(call step,wire diff)
@@ -101,7 +103,7 @@ format: ## Format the Go files
 conformance: ## Run the suites of buses on every store and write docs/buses.md
 	$(call step,conformance of buses)
 	@mkdir -p bin
-	CGO_ENABLED=0 $(GO) test -json -count=1 -timeout 30m -run '^(TestBus|TestPubSub)' \
+	CGO_ENABLED=0 $(GO) test -json -count=1 -timeout $(PATIENCE) -run '^(TestBus|TestPubSub)' \
 		./adapters/sqlbus ./adapters/gochannelbus ./adapters/natsbus ./adapters/postgres > bin/conformance.json; \
 	$(GO) test -count=1 -run '^TestBusesPage$$' . -conformance bin/conformance.json
 
