@@ -10,6 +10,9 @@ BENCH      ?= .
 FUZZTIME   ?= 10s
 # How long the tests of one package may take: on PostgreSQL all buses are in one.
 PATIENCE   ?= 30m
+# How long "make soak" puts the process under load, and on which store and bus.
+DURATION   ?= 10m
+HOUSE      ?= sqlite+sql
 # What "make check" looks at.
 PACKAGES   ?= ./...
 
@@ -23,6 +26,7 @@ GOFILES = find . \( -name .git -o -name node_modules -o -name testdata -o -name 
 step = @printf '== %s\n' "$(1)"
 
 .PHONY: help build run test services check format-check vet lint race wire-check tidy-check generate conformance bench fuzz-short format clean
+.PHONY: help build run test services check format-check vet lint race wire-check tidy-check generate bench fuzz-short soak format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -119,6 +123,11 @@ fuzz-short: ## Run each fuzz test for FUZZTIME
 			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
 		done; \
 	done
+
+soak: ## Put a real process under a steady mixed load for DURATION and see what it keeps: HOUSE=postgres+nats
+	$(call step,soak)
+	CGO_ENABLED=0 LEAT_TEST_DURATION=$(DURATION) LEAT_TEST_HOUSE=$(HOUSE) \
+		$(GO) test -tags soak -count=1 -timeout 0 -run '^TestSoak$$' -v ./wiring/cmd/leat
 
 clean: ## Remove what was built
 	rm -rf bin

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -19,7 +20,8 @@ import (
 
 // The ledger is a service for counting: each entry.written goes to audit, leads to a mail, and is
 // written by the set "ledger" into a table that keeps every call, so that what is lost, done twice or
-// out of order for its key can be seen from outside.
+// out of order for its key can be seen from outside. An entry with a negative number fails until somebody
+// retries its dead letter.
 
 type written struct {
 	Key    string `json:"key"`
@@ -78,7 +80,12 @@ func ledgerOf(events event.Definitions, more func(write func(ctx context.Context
 					"INSERT INTO "+kit.Store.Table("ledger")+" (key, number) VALUES (?, ?)", key, number)
 				return err
 			}
-			reactions := []handler.Option{handler.OnTx(func(ctx context.Context, e written) error { return write(ctx, e.Key, e.Number) })}
+			reactions := []handler.Option{handler.OnTx(func(ctx context.Context, e written) error {
+				if e.Number < 0 && !handler.DeliveryFrom(ctx).Redriven {
+					return handler.Permanent(errors.New("its number is negative"))
+				}
+				return write(ctx, e.Key, e.Number)
+			})}
 			if more != nil {
 				reactions = append(reactions, more(write))
 			}
