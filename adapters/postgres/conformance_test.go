@@ -54,6 +54,7 @@ func TestAudit(t *testing.T) {
 
 func TestEmailQueue(t *testing.T) {
 	t.Parallel()
+	open := opener()
 	emailtest.Test(t, func(t *testing.T) emailtest.Subject {
 		clock := clockwork.NewFakeClock()
 		db := open(t, clock)

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"flag"
 	"log/slog"
 	"sync"
 	"testing"
@@ -19,7 +20,13 @@ import (
 	"github.com/leat-dev/leat/app/sequence"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// Each check of a model takes a server's time here; -rapid.checks on the command line goes before.
+	if err := flag.Set("rapid.checks", "20"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var start = time.Date(2024, 5, 17, 9, 30, 0, 0, time.UTC)
 

@@ -63,6 +63,7 @@ func Run(t *testing.T, open func(t *testing.T, clock clockwork.Clock) Store) {
 		one{"one number of lanes at a time", oneNumberOfLanes},
 		one{"an old version beside a new one", oldBesideNew},
 		one{"model", model},
+		one{"model of groups", groups},
 	))
 }
 

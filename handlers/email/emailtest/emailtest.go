@@ -29,7 +29,8 @@ type Subject struct {
 	Advance func(d time.Duration)
 }
 
-// Test runs the suite. open returns a fresh subject for each test and cleans it up with t.
+// Test runs the suite. open returns a fresh subject, of which a test may want several one after the
+// other, and cleans it up with t.
 func Test(t *testing.T, open func(t *testing.T) Subject) {
 	for _, test := range []struct {
 		name string
@@ -58,6 +59,10 @@ func Test(t *testing.T, open func(t *testing.T) Subject) {
 			test.run(t, open(t))
 		})
 	}
+	t.Run("model", func(t *testing.T) {
+		t.Parallel()
+		model(t, open)
+	})
 }
 
 const lease = time.Minute
