@@ -63,6 +63,7 @@ func Run(t *testing.T, open func(t *testing.T, clock clockwork.Clock) Store) {
 		one{"one number of lanes at a time", oneNumberOfLanes},
 		one{"an old version beside a new one", oldBesideNew},
 		one{"model", model},
+		one{"model of leases", leases},
 		one{"model of groups", groups},
 	))
 }
@@ -176,10 +177,16 @@ func (f *fixture) acquire(t testing.TB, set string, lane int, owner string) (set
 	return f.Acquire(ctxOf(t), settle.Claim{Set: set, Lane: lane, Lanes: event.Slots, Types: []string{typ}, Owner: owner, TTL: ttl})
 }
 
-func (f *fixture) mustAcquire(t testing.TB, set string, lane int, owner string) settle.Lease {
+func (f *fixture) tryAcquire(t testing.TB, set string, lane int, owner string) (settle.Lease, bool) {
 	t.Helper()
 	l, ok, err := f.acquire(t, set, lane, owner)
 	require.NoError(t, err)
+	return l, ok
+}
+
+func (f *fixture) mustAcquire(t testing.TB, set string, lane int, owner string) settle.Lease {
+	t.Helper()
+	l, ok := f.tryAcquire(t, set, lane, owner)
 	require.True(t, ok, "lane %d of %s is not free for %s", lane, set, owner)
 	return l
 }
