@@ -21,6 +21,7 @@ func (w Waiting) Next() (Parked, bool)   { return w.next() }
 func (w Waiting) Take() Parked           { return w.take() }
 func (w Waiting) Put(p Parked)           { w.put(p) }
 func (w Waiting) Done(p Parked)          { w.done(p) }
+func (w Waiting) Hasten(t time.Time)     { w.hasten(t) }
 
 // Pauser spaces out attempts.
 type Pauser struct{ *pauser }

@@ -384,6 +384,7 @@ type pauser struct {
 	group *Group
 	mu    sync.Mutex
 	count int
+	pause time.Duration // the present one
 	until time.Time
 }
 
@@ -391,17 +392,16 @@ type pauser struct {
 func (p *pauser) failed() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := p.group.clock.Now()
-	if wait := p.until.Sub(now); wait > 0 {
+	if wait := p.rests(); wait > 0 {
 		return wait
 	}
 	p.count++
 	quick := p.group.policy
 	quick.Initial = min(quick.Initial, 100*time.Millisecond)
 	quick.Jitter = 0
-	pause := quick.Backoff(p.count, 0)
-	p.until = now.Add(pause)
-	return pause
+	p.pause = quick.Backoff(p.count, 0)
+	p.until = p.group.clock.Now().Add(p.pause)
+	return p.pause
 }
 
 func (p *pauser) succeeded() {
@@ -417,7 +417,18 @@ func (p *pauser) left() time.Duration {
 	if p.count == 0 {
 		return 0
 	}
-	return p.until.Sub(p.group.clock.Now())
+	return p.rests()
+}
+
+// rests is what is left of the pause, and no more than all of it when the clock was set back.
+// Called with mu held.
+func (p *pauser) rests() time.Duration {
+	left := p.until.Sub(p.group.clock.Now())
+	if left > p.pause {
+		p.until = p.until.Add(p.pause - left)
+		left = p.pause
+	}
+	return left
 }
 
 // raise sets v to n if that is more.

@@ -42,8 +42,9 @@ type lane struct {
 	cursors [event.Slots]int64 // everything up to here is settled, or not subscribed to
 	stored  [event.Slots]int64 // as the store has them, at least
 	waiting *waiting
-	careful int64 // up to this position, note what is in hand before handling it
-	turn    bool  // parked and new events take turns
+	careful int64     // up to this position, note what is in hand before handling it
+	latest  time.Time // see nextDue
+	turn    bool      // parked and new events take turns
 }
 
 func newLane(g *Group, number int) *lane {
@@ -203,8 +204,8 @@ func (l *lane) work(ctx context.Context) error {
 				continue
 			}
 			l.idle()
-			if p, ok := l.waiting.next(); ok {
-				due = l.group.clock.NewTimer(max(p.Due.Sub(l.group.clock.Now()), 0))
+			if wait, some := l.nextDue(); some {
+				due = l.group.clock.NewTimer(wait)
 			}
 		}
 		var inbox <-chan arrival = l.inbox
@@ -327,6 +328,29 @@ func (l *lane) pausing(err error) error {
 		return nil
 	}
 	return err
+}
+
+// longestPause is the longest that anything asks a parked event to wait, besides its set's policy.
+const longestPause = time.Minute
+
+// nextDue is how long it is until a parked event is due; some is false when none is parked. One that
+// seems to be due later than anything could have asked for was parked by a clock that has been
+// set, or by a process with another: it has its longest pause from now on, and no more.
+func (l *lane) nextDue() (wait time.Duration, some bool) {
+	p, ok := l.waiting.next()
+	if !ok {
+		return 0, false
+	}
+	now, longest := l.group.clock.Now(), max(l.group.policy.Max, longestPause)
+	if wait = p.Due.Sub(now); wait > longest {
+		// Not anew when the parked events have been read again in the meantime.
+		if !l.latest.After(now) || l.latest.After(now.Add(longest)) {
+			l.latest = now.Add(longest)
+		}
+		l.waiting.hasten(l.latest)
+		wait = l.latest.Sub(now)
+	}
+	return max(wait, 0), true
 }
 
 // tryParked gives the parked event that is due to the handler.

@@ -77,6 +77,20 @@ func (w *waiting) done(p Parked) {
 	heap.Push(&w.due, l.head)
 }
 
+// hasten makes everything that is due later than a time due then.
+func (w *waiting) hasten(latest time.Time) {
+	for i, p := range w.due {
+		if !p.Due.After(latest) {
+			continue
+		}
+		w.due[i].Due = latest
+		if l := w.keys[p.Key]; l != nil && p.State != Redrive {
+			l.head.Due = latest
+		}
+	}
+	heap.Init(&w.due)
+}
+
 type dueHeap []Parked
 
 func (h dueHeap) Len() int { return len(h) }

@@ -104,6 +104,15 @@ func TestWaiting(t *testing.T) {
 				m[i] = got
 				w.Put(got)
 			},
+			"hasten": func(t *rapid.T) {
+				latest := times.Draw(t, "time")
+				for i, p := range m {
+					if p.Due.After(latest) {
+						m[i].Due = latest
+					}
+				}
+				w.Hasten(latest)
+			},
 			"read again": func(*rapid.T) {
 				w = settle.NewWaiting(slices.Clone(m.sorted()))
 			},

@@ -26,7 +26,9 @@ type expected struct {
 	shown     string // as the reader tells it
 }
 
-func (m *expected) final() bool { return m.status == email.StatusSent || m.status == email.StatusFailed }
+func (m *expected) final() bool {
+	return m.status == email.StatusSent || m.status == email.StatusFailed
+}
 
 func (m *expected) claimable(now time.Duration) bool {
 	if m.claim != nil {
