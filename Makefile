@@ -115,14 +115,17 @@ bench: ## Run the benchmarks: BENCH=Publish, TESTFLAGS='-benchtime 10s'
 	$(call step,bench)
 	CGO_ENABLED=0 $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) $(PACKAGES)
 
-fuzz-short: ## Run each fuzz test for FUZZTIME
+fuzz-short: ## Run each fuzz test for FUZZTIME, two at a time
 	$(call step,fuzz)
-	@set -e; $(GOFILES) | xargs grep -l '^func Fuzz' | while read -r file; do \
-		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
-			printf '%s in %s\n' "$$name" "$$file"; \
-			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
-		done; \
+	@mkdir -p bin/fuzz
+	@set -e; $(GOFILES) | xargs grep -l '^func Fuzz' | xargs -n 1 dirname | sort -u | while read -r dir; do \
+		$(GO) test -c -gcflags 'github.com/leat-dev/leat/...=-d=libfuzzer' -o "bin/fuzz/$$(echo "$$dir" | sed 's,^./,,; s,/,_,g')" "$$dir"; \
 	done
+	@$(GOFILES) | xargs grep -o '^func Fuzz[A-Za-z0-9_]*' | sed 's/:func / /' | \
+		xargs -P 2 -n 2 sh -c 'dir=$$(dirname "$$0"); bin="$$PWD/bin/fuzz/$$(echo "$$dir" | sed 's,^./,,; s,/,_,g')"; cd "$$dir"; \
+			out=$$("$$bin" -test.run "^$$" -test.fuzz "^$$1\$$" -test.fuzztime $(FUZZTIME) -test.parallel 1 \
+				-test.fuzzcachedir "$$($(GO) env GOCACHE)/fuzz/leat" 2>&1) && echo "ok   $$1 in $$dir" || \
+			{ echo "FAIL $$1 in $$dir: $$out"; exit 1; }'
 
 soak: ## Put a real process under a steady mixed load for DURATION and see what it keeps: HOUSE=postgres+nats
 	$(call step,soak)

@@ -60,8 +60,26 @@ func shown(path string, v reflect.Value) any {
 		}
 		return value
 	default:
+		if v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct {
+			return sections(v)
+		}
 		return value
 	}
+}
+
+// sections is a list of structs under the names of their keys. What a section leaves out it does not show.
+func sections(list reflect.Value) []any {
+	out := make([]any, list.Len())
+	for i := range out {
+		section := map[string]any{}
+		for j, key := range sectionKeys(list.Type().Elem()) {
+			if f := list.Index(i).Field(j); !f.IsZero() {
+				section[key] = f.Interface()
+			}
+		}
+		out[i] = section
+	}
+	return out
 }
 
 // shortDuration writes 1m0s as 1m.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"mime"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -246,26 +247,43 @@ func TestTraceIDIsTheCallers(t *testing.T) {
 	require.Equal(t, "0af7651916cd43dd8448eb211c80319c", errorOf(t, w, 422, "FIELD_REQUIRED").TraceID)
 }
 
-// FuzzPublish holds that any body gets an answer of the two shapes, and that what is accepted is
-// what any other JSON parser would have read.
+// FuzzPublish holds that any body of any content type gets an answer of the two shapes, and that a
+// JSON body that is accepted is what any other JSON parser would have read.
 func FuzzPublish(f *testing.F) {
-	f.Add([]byte(wholeEvent))
-	f.Add([]byte(`{"eventType":"a.b","source":"s","data":{}}`))
-	f.Add([]byte(`{"eventType":"a.b","source":"s","data":{"a":[1,{"b":null}]},"metadata":{}} x`))
-	f.Add([]byte(`{"eventType":"a.b","eventType":"c.d","metadata":{"correlationId":7}}`))
-	f.Add([]byte("{\"eventType\":\"\\ud800\",\"source\":\"\xff\",\"schemaVersion\":1e2}"))
-	f.Add([]byte(`[[[[`))
+	const cloudEvent = `{"specversion":"1.0","id":"e","type":"a.b","source":"s","data":{}}`
+	for _, seed := range []struct{ contentType, ceType, body string }{
+		{"application/json", "", wholeEvent},
+		{"application/json", "", `{"eventType":"a.b","source":"s","data":{}}`},
+		{"application/json; charset=utf-8", "", `{"eventType":"a.b","source":"s","data":{"a":[1,{"b":null}]},"metadata":{}} x`},
+		{"application/json", "", `{"eventType":"a.b","eventType":"c.d","metadata":{"correlationId":7}}`},
+		{"application/json", "", "{\"eventType\":\"\\ud800\",\"source\":\"\xff\",\"schemaVersion\":1e2}"},
+		{"application/json", "", `[[[[`},
+		{"application/json", "a.b", `{"a":1}`}, // CloudEvents binary mode
+		{"application/cloudevents+json", "", cloudEvent},
+		{"application/cloudevents+json; charset=latin1", "", cloudEvent + `{}`},
+		{"application/cloudevents-batch+json", "", `[` + cloudEvent + `,` + cloudEvent + `]`},
+		{"application/cloudevents-batch+json", "", `[`},
+		{"", "", `{}`},
+		{"text/plain; =", "\xff", ``},
+	} {
+		f.Add(seed.contentType, seed.ceType, []byte(seed.body))
+	}
 	b := setup()
 	server := b.server(f)
-	f.Fuzz(func(t *testing.T, body []byte) {
+	f.Fuzz(func(t *testing.T, contentType, ceType string, body []byte) {
 		b.pub.raws = nil
 		r := httptest.NewRequest("POST", "/v1/events", bytes.NewReader(body))
 		r.Host = "127.0.0.1"
-		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Content-Type", contentType)
+		if ceType != "" {
+			for name, value := range map[string]string{"Specversion": "1.0", "Id": "e", "Source": "s", "Type": ceType} {
+				r.Header.Set("Ce-"+name, value)
+			}
+		}
 		w := httptest.NewRecorder()
 		server.Handler().ServeHTTP(w, r)
 		if w.Code != http.StatusAccepted {
-			require.Contains(t, []int{400, 413, 422}, w.Code)
+			require.Contains(t, []int{400, 413, 415, 422}, w.Code)
 			require.Empty(t, b.pub.raws)
 			var answer httpapi.ErrorBody
 			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &answer))
@@ -273,11 +291,17 @@ func FuzzPublish(f *testing.F) {
 			require.NotEmpty(t, answer.ErrorCode)
 			return
 		}
+		require.NotEmpty(t, b.pub.raws)
+		for _, raw := range b.pub.raws {
+			require.True(t, json.Valid(raw.Data), "data: %q", raw.Data)
+		}
+		if kind, _, _ := mime.ParseMediaType(contentType); kind != "application/json" || ceType != "" {
+			return
+		}
 		require.Len(t, b.pub.raws, 1)
 		var other map[string]json.RawMessage
 		require.NoError(t, json.Unmarshal(body, &other))
 		raw := b.pub.raws[0]
-		require.True(t, json.Valid(raw.Data))
 		require.Equal(t, string(other["data"]), string(raw.Data))
 		for key, got := range map[string]string{"eventType": raw.Type, "source": raw.Source, "id": raw.ID, "subject": raw.Subject} {
 			var want string
