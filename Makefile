@@ -119,10 +119,10 @@ fuzz-short: ## Run each fuzz test for FUZZTIME, two at a time
 	$(call step,fuzz)
 	@mkdir -p bin/fuzz
 	@set -e; $(GOFILES) | xargs grep -l '^func Fuzz' | xargs -n 1 dirname | sort -u | while read -r dir; do \
-		$(GO) test -c -gcflags 'github.com/leat-dev/leat/...=-d=libfuzzer' -o "bin/fuzz/$$(echo "$$dir" | sed 's,^./,,; s,/,_,g')" "$$dir"; \
+		$(GO) test -c -gcflags 'github.com/leat-dev/leat/...=-d=libfuzzer' -o "bin/fuzz/$$(echo "$$dir" | tr ./ __)" "$$dir"; \
 	done
 	@$(GOFILES) | xargs grep -o '^func Fuzz[A-Za-z0-9_]*' | sed 's/:func / /' | \
-		xargs -P 2 -n 2 sh -c 'dir=$$(dirname "$$0"); bin="$$PWD/bin/fuzz/$$(echo "$$dir" | sed 's,^./,,; s,/,_,g')"; cd "$$dir"; \
+		xargs -P 2 -n 2 sh -c 'dir=$$(dirname "$$0"); bin="$$PWD/bin/fuzz/$$(echo "$$dir" | tr ./ __)"; cd "$$dir"; \
 			out=$$("$$bin" -test.run "^$$" -test.fuzz "^$$1\$$" -test.fuzztime $(FUZZTIME) -test.parallel 1 \
 				-test.fuzzcachedir "$$($(GO) env GOCACHE)/fuzz/leat" 2>&1) && echo "ok   $$1 in $$dir" || \
 			{ echo "FAIL $$1 in $$dir: $$out"; exit 1; }'

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jonboulle/clockwork"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/leat-dev/leat/adapters/reference"
 	"github.com/leat-dev/leat/adapters/sqlite"
@@ -22,6 +23,8 @@ import (
 	"github.com/leat-dev/leat/domain/projects"
 	definitions "github.com/leat-dev/leat/handlers/reference"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var at = time.Date(2025, 3, 14, 15, 9, 26, 535_897_932, time.UTC)
 

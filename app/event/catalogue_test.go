@@ -10,10 +10,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/domain"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type address struct {
 	City string `json:"city" jsonschema:"minLength=1"`

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/leat-dev/leat/app/deadletter"
 	"github.com/leat-dev/leat/app/event"
@@ -16,6 +17,8 @@ import (
 	"github.com/leat-dev/leat/wiring"
 	"github.com/leat-dev/leat/wiring/apptest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type invoices struct {
 	issued []string

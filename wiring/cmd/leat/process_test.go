@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 )
 
 // The tests of this package talk to real processes. A process is this test binary, started again:
@@ -27,7 +28,7 @@ const runVariable = "LEAT_TEST_RUN"
 func TestMain(m *testing.M) {
 	switch os.Getenv(runVariable) {
 	case "":
-		os.Exit(m.Run())
+		goleak.VerifyTestMain(hangUp{m})
 	case "leat":
 		os.Exit(run())
 	case "ledger":
@@ -38,6 +39,14 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "unknown", runVariable)
 		os.Exit(2)
 	}
+}
+
+// hangUp lets go of the connections that a client keeps for its next request.
+type hangUp struct{ *testing.M }
+
+func (h hangUp) Run() int {
+	defer http.DefaultClient.CloseIdleConnections()
+	return h.M.Run()
 }
 
 // patience bounds every wait for a process, in real time.
