@@ -109,10 +109,16 @@ func FromMessage(m *message.Message) (Envelope, error) {
 		if e.Depth, err = strconv.Atoi(depth); err != nil {
 			return Envelope{}, fmt.Errorf("message %s: read %s: %w", m.UUID, MetaDepth, err)
 		}
+		if e.Depth < 0 { // it would let a chain of causes grow beyond its limit
+			return Envelope{}, fmt.Errorf("message %s: %s is %d", m.UUID, MetaDepth, e.Depth)
+		}
 	}
 	if position := m.Metadata[MetaPosition]; position != "" {
 		if e.Position, err = strconv.ParseInt(position, 10, 64); err != nil {
 			return Envelope{}, fmt.Errorf("message %s: read %s: %w", m.UUID, MetaPosition, err)
+		}
+		if e.Position < 0 {
+			return Envelope{}, fmt.Errorf("message %s: %s is %d", m.UUID, MetaPosition, e.Position)
 		}
 		if e.Recorded, err = time.Parse(time.RFC3339Nano, m.Metadata[MetaRecorded]); err != nil {
 			return Envelope{}, fmt.Errorf("message %s: read %s: %w", m.UUID, MetaRecorded, err)
