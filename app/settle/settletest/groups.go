@@ -84,11 +84,10 @@ type mill struct {
 	slotPrev  [event.Slots]int64  // see bus.Entry
 	plans     map[string][]string // what becomes of an event's attempts, by its id; then it succeeds
 
-	mu      sync.Mutex
-	over    bool                // the plans
-	calls   map[string]int      // so far, by the event's id
-	firsts  map[string][]string // the events in the order of their first calls, by key
-	retried int
+	mu     sync.Mutex
+	over   bool                // the plans
+	calls  map[string]int      // so far, by the event's id
+	firsts map[string][]string // the events in the order of their first calls, by key
 }
 
 func (w *mill) append(key string, plan []string) {
