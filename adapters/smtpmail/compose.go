@@ -2,10 +2,12 @@ package smtpmail
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"net/mail"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	gomail "github.com/wneessen/go-mail"
 
@@ -47,7 +49,11 @@ func compose(m email.Message, defaultFrom string, now time.Time) (composed, erro
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	msg.FromMailAddress(from)
 	msg.ToMailAddress(&mail.Address{Name: m.To.Name, Address: to.Address})
-	msg.Subject(m.Subject)
+	if strings.Contains(m.Subject, "=?") {
+		msg.SetGenHeaderPreformatted(gomail.HeaderSubject, encodedWords(m.Subject))
+	} else {
+		msg.Subject(m.Subject)
+	}
 	msg.SetDateWithValue(now)
 	if m.ID != "" {
 		msg.SetMessageIDWithValue(m.ID)
@@ -65,6 +71,26 @@ func compose(m email.Message, defaultFrom string, now time.Time) (composed, erro
 	return composed{
 		from: from.Address, to: to.Address, content: content.Bytes(), ascii: isASCII(from.Address) && isASCII(to.Address),
 	}, nil
+}
+
+// encodedWords encodes a text of which a part looks like an encoded word already. Left as it is, it would be
+// decoded by who reads the mail, with whatever it hides.
+func encodedWords(s string) string {
+	const most = 42 // bytes of text in a word, so that it has at most 75
+	var words []string
+	begin, end := 0, 0
+	flush := func() {
+		words = append(words, "=?UTF-8?B?"+base64.StdEncoding.EncodeToString([]byte(s[begin:end]))+"?=")
+		begin = end
+	}
+	for i, r := range s {
+		if end = i; i+utf8.RuneLen(r)-begin > most {
+			flush()
+		}
+	}
+	end = len(s)
+	flush()
+	return strings.Join(words, "\r\n ")
 }
 
 func isASCII(s string) bool {

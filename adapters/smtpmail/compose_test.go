@@ -17,6 +17,27 @@ import (
 	"github.com/leat-dev/leat/handlers/email"
 )
 
+// A subject that looks as if it were encoded is read as it was written.
+func TestSubjectsThatLookEncoded(t *testing.T) {
+	t.Parallel()
+	for _, subject := range []string{
+		"=?utf-8?q?=0D=0ABcc:_e@example.com?=", "About =??q??=", "=?x?q?y?= and " + strings.Repeat("=?ä?", 60), "a =? b",
+	} {
+		m := message()
+		m.Subject = subject
+		content, err := smtpmail.Compose(m, "leat@example.com", time.Now())
+		require.NoError(t, err)
+		parsed, err := mail.ReadMessage(bytes.NewReader(content))
+		require.NoError(t, err)
+		got, err := new(mime.WordDecoder).DecodeHeader(parsed.Header.Get("Subject"))
+		require.NoError(t, err)
+		require.Equal(t, subject, got)
+		for line := range strings.SplitSeq(string(content), "\r\n") {
+			require.LessOrEqual(t, len(line), 78, line)
+		}
+	}
+}
+
 // Whatever an event's data brings into a mail, it stays where the template put it: the mail has the
 // headers that we write, each once, and the subject that was rendered.
 func FuzzMail(f *testing.F) {
