@@ -124,7 +124,7 @@ fuzz-short: ## Run each fuzz test for FUZZTIME, two at a time
 	@$(GOFILES) | xargs grep -o '^func Fuzz[A-Za-z0-9_]*' | sed 's/:func / /' | \
 		xargs -P 2 -n 2 sh -c 'dir=$$(dirname "$$0"); bin="$$PWD/bin/fuzz/$$(echo "$$dir" | tr ./ __)"; cd "$$dir"; \
 			out=$$("$$bin" -test.run "^$$" -test.fuzz "^$$1\$$" -test.fuzztime $(FUZZTIME) -test.parallel 1 \
-				-test.fuzzcachedir "$$($(GO) env GOCACHE)/fuzz/leat" 2>&1) && echo "ok   $$1 in $$dir" || \
+				-test.fuzzcachedir "$$($(GO) env GOCACHE)/fuzz/$$(basename "$$bin")" 2>&1) && echo "ok   $$1 in $$dir" || \
 			{ echo "FAIL $$1 in $$dir: $$out"; exit 1; }'
 
 soak: ## Put a real process under a steady mixed load for DURATION and see what it keeps: HOUSE=postgres+nats
