@@ -164,7 +164,7 @@ func (w *mill) finish() {
 	for _, p := range w.processes {
 		p.cut.Store(false)
 	}
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(5 * patience) // the machine may be another's as well
 	for !w.settled() {
 		if len(w.running()) == 0 { // those that were left have died of their last commits
 			w.start()
