@@ -102,7 +102,7 @@ func TestParkedEventsSurviveClockJumps(t *testing.T) {
 					}
 					for range 60 { // somebody pauses and resumes other sets all the time
 						time.Sleep(2 * time.Second)
-						require.NoError(t, store.SetPaused(t.Context(), "other", false))
+						require.NoError(t, store.SetPaused(t.Context(), "one", false))
 					}
 					require.EqualValues(t, 1, handled.Load(), "want it tried again")
 					require.EqualValues(t, 2, tries.Load())
