@@ -344,7 +344,7 @@ func (l *lane) nextDue() (wait time.Duration, some bool) {
 	now, longest := l.group.clock.Now(), max(l.group.policy.Max, longestPause)
 	if wait = p.Due.Sub(now); wait > longest {
 		// Not anew when the parked events have been read again in the meantime.
-		if !l.latest.After(now) || l.latest.After(now.Add(longest)) {
+		if now.Sub(l.latest) > longest || l.latest.After(now.Add(longest)) {
 			l.latest = now.Add(longest)
 		}
 		l.waiting.hasten(l.latest)
