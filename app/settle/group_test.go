@@ -388,6 +388,33 @@ func TestGroupReadsNoMoreThanTheGap(t *testing.T) {
 	require.LessOrEqual(t, b.store.Reads()-reads, 3, "reads of the log for a gap of one event")
 }
 
+// A long backlog is not worked carefully to its end because a process died at its beginning.
+func TestCarefulForAWhile(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	b := setup(t)
+	for range 300 {
+		b.append("a")
+	}
+	dead, ok, err := b.store.Acquire(ctx, settle.Claim{Set: "one", Lanes: 1, Types: b.set.Types(), Owner: "dead", TTL: time.Second})
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.NoError(t, b.store.NoteInHand(ctx, dead, 1, 0))
+	b.clock.Advance(2 * time.Second)
+	b.start("group")
+	for i := range 300 {
+		m := b.next()
+		want := 1
+		if i == 0 {
+			want = 2
+		}
+		require.Equal(t, want, handler.DeliveryFrom(m.Context()).Attempt)
+		b.handle(m)
+	}
+	require.Greater(t, b.store.Notes(), 100)
+	require.Less(t, b.store.Notes(), 150)
+}
+
 // Whatever an error says can be stored, or its event would come again for ever.
 func TestReasons(t *testing.T) {
 	t.Parallel()

@@ -38,13 +38,14 @@ type lane struct {
 	yields  bool // it is given up for another process
 
 	// ----
-	lease   Lease
-	cursors [event.Slots]int64 // everything up to here is settled, or not subscribed to
-	stored  [event.Slots]int64 // as the store has them, at least
-	waiting *waiting
-	careful int64     // up to this position, note what is in hand before handling it
-	latest  time.Time // see nextDue
-	turn    bool      // parked and new events take turns
+	lease    Lease
+	cursors  [event.Slots]int64 // everything up to here is settled, or not subscribed to
+	stored   [event.Slots]int64 // as the store has them, at least
+	waiting  *waiting
+	careful  int64     // up to this position, note what is in hand before handling it
+	suspects int       // for so many events at most
+	latest   time.Time // see nextDue
+	turn     bool      // parked and new events take turns
 }
 
 func newLane(g *Group, number int) *lane {
@@ -247,7 +248,7 @@ func (l *lane) begin(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("look at the end of the log: %w", err)
 		}
-		l.careful = max(last, 1)
+		l.careful, l.suspects = max(last, 1), maxSuspects
 		l.group.logger.Warn("took over a lane whose owner died", "lane", l.number, "in_hand", l.lease.InHand)
 	}
 	return l.read(ctx)
@@ -586,6 +587,11 @@ func (l *lane) deliver(ctx context.Context, a *Attempt) error {
 	}
 }
 
+// maxSuspects is how many events a lane that was taken over works carefully. What killed the owner
+// before was in hand then, so it is among the first that the successor handles; should the cursors have
+// been further behind, the next successor begins closer to it.
+const maxSuspects = 128
+
 // beCareful notes what is about to be in hand while the lane works what a dead owner left, so
 // that an event which kills the process is found out: after as many deaths as it has attempts it
 // goes to the dead letters without another one. done says that it did.
@@ -593,10 +599,11 @@ func (l *lane) beCareful(ctx context.Context, a *Attempt) (done bool, err error)
 	if l.careful == 0 {
 		return false, nil
 	}
-	if a.first && a.Event.Position > l.careful {
+	if a.first && a.Event.Position > l.careful || l.suspects == 0 {
 		l.careful = 0
 		return false, l.group.store.NoteInHand(ctx, l.lease, 0, 0)
 	}
+	l.suspects--
 	deaths := 0
 	if a.Event.Position == l.lease.InHand {
 		deaths = l.lease.Attempts

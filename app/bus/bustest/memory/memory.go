@@ -37,6 +37,7 @@ type Store struct {
 	works    []settle.Work
 	reads    int
 	claims   int
+	notes    int
 	appended chan struct{}
 	changed  chan struct{}
 	shared   chan struct{}
@@ -444,6 +445,13 @@ func (s *Store) Steal(set string, n int, owner string) settle.Lease {
 	return l.Lease
 }
 
+// Notes counts what was noted as in hand.
+func (s *Store) Notes() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.notes
+}
+
 // NoteInHand implements settle.Store.
 func (s *Store) NoteInHand(_ context.Context, l settle.Lease, position int64, attempts int) error {
 	s.mu.Lock()
@@ -451,6 +459,7 @@ func (s *Store) NoteInHand(_ context.Context, l settle.Lease, position int64, at
 	if s.fenced(l) {
 		return settle.ErrFenced
 	}
+	s.notes++
 	have := s.leases[lane{l.Set, l.Lane}]
 	have.InHand, have.Attempts = position, attempts
 	return nil
