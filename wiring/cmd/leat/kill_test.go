@@ -113,7 +113,7 @@ func settled(t testing.TB, p *process) {
 			p.must("GET", "/v1/emails?limit=1&status="+status, nil, &queue)
 			require.Empty(c, queue.Emails)
 		}
-	}, 5*time.Minute, 200*time.Millisecond, "everything settles")
+	}, 20*time.Minute, 200*time.Millisecond, "everything settles")
 }
 
 // check wants nothing lost, nothing twice that is promised once, and every key in order.
