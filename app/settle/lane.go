@@ -126,7 +126,7 @@ func (l *lane) run(parent context.Context, lease Lease) {
 	l.mu.Lock()
 	l.cancel = nil
 	l.mu.Unlock()
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if !errors.Is(err, context.Canceled) {
 		l.rests.Store(true)
 		l.group.logger.Warn("stopped working a lane", "lane", l.number, "error", err)
 	}
