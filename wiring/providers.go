@@ -243,7 +243,7 @@ func ownerName() (string, error) {
 // provideSequencer feeds the bus, and gives positions where the store does not give them with the
 // append. A bus of one process is fed in each; a process without the role only follows.
 func provideSequencer(cfg *configs.Config, log eventlog.Log, b bus.Bus, clock clockwork.Clock, logger *slog.Logger) *sequence.Sequencer {
-	config := sequence.Config{EveryProcess: cfg.Bus.Kind != configs.BusNATS}
+	config := sequence.Config{EveryProcess: ownBus(cfg)}
 	if !cfg.HasRole(configs.RoleSequencer) {
 		return sequence.New(config, struct{ sequence.Log }{log}, b, clock, logger)
 	}
@@ -252,7 +252,13 @@ func provideSequencer(cfg *configs.Config, log eventlog.Log, b bus.Bus, clock cl
 
 // feeds tells whether the process has a bus to feed.
 func feeds(cfg *configs.Config) bool {
-	return cfg.HasRole(configs.RoleSequencer) || cfg.Store.IsPostgres() && cfg.Bus.Kind != configs.BusNATS
+	return cfg.HasRole(configs.RoleSequencer) || cfg.Store.IsPostgres() && ownBus(cfg)
+}
+
+// ownBus tells whether the bus reaches this process only: an embedded NATS server that does not
+// listen is no way to another one.
+func ownBus(cfg *configs.Config) bool {
+	return cfg.Bus.Kind != configs.BusNATS || cfg.NATS.URL == "" && cfg.NATS.Listen == ""
 }
 
 func provideHub(cfg *configs.Config, log eventlog.Log, clock clockwork.Clock, m *prom.Metrics, logger *slog.Logger) *wshub.Hub {

@@ -23,6 +23,10 @@ func sharedHouses(t testing.TB) map[string]func(t testing.TB) (house, []string) 
 			h := house{"postgres", "gochannel"}
 			return h, h.settings(t)
 		},
+		"embedded nats": func(t testing.TB) (house, []string) { // one in each process
+			h := house{"postgres", "nats"}
+			return h, h.settings(t)
+		},
 		"nats": func(t testing.TB) (house, []string) {
 			h := house{"postgres", "nats"}
 			server := natstest.StartServer(t, natstest.Options{})
