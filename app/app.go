@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jonboulle/clockwork"
+
+	"github.com/leat-dev/leat/app/fault"
 )
 
 // Part is something that runs as long as the service does.
@@ -67,6 +69,7 @@ func (a *App) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	fault.Point("app.prepared")
 	failed := make(chan error, len(a.parts))
 	var running []runningPart
 	var err error
@@ -76,6 +79,7 @@ func (a *App) Run(ctx context.Context) error {
 		}
 		r := begin(ctx, p, failed)
 		running = append(running, r)
+		fault.Point("app.part-begun")
 		if err = waitReady(ctx, p, failed); err != nil {
 			break
 		}
@@ -93,8 +97,10 @@ func (a *App) Run(ctx context.Context) error {
 	a.logger.Info("stopping")
 	for i := len(running) - 1; i >= 0; i-- {
 		r := running[i]
+		fault.Point("app.part-stopping")
 		r.cancel()
 		<-r.ended
+		fault.Point("app.part-stopped")
 		if r.err != nil && err == nil {
 			err = fmt.Errorf("%s: %w", r.name, r.err)
 		}
@@ -102,6 +108,7 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	fault.Point("app.stopped")
 	a.logger.Info("stopped")
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/leat-dev/leat/app"
 	"github.com/leat-dev/leat/app/deadletter"
 	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/handler"
 	"github.com/leat-dev/leat/app/live"
 	"github.com/leat-dev/leat/app/publish"
@@ -148,6 +149,7 @@ func prepare(ctx context.Context, sets Sets, store settle.Store, servers *Server
 			return fmt.Errorf("register handler set %s: %w", set.Name(), err)
 		}
 	}
+	fault.Point("wiring.sets-registered")
 	if servers.Ops != nil {
 		if err := servers.Ops.Listen(); err != nil {
 			return taken(err)

@@ -27,6 +27,7 @@ import (
 	"github.com/leat-dev/leat/app/bus"
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/handler"
 	"github.com/leat-dev/leat/app/live"
 	"github.com/leat-dev/leat/app/publish"
@@ -177,6 +178,7 @@ func provideGoChannelBus(logger *slog.Logger) (*gochannelbus.Bus, func()) {
 
 func closing(what string, closeIt func() error, logger *slog.Logger) func() {
 	return func() {
+		fault.Point("wiring.closing")
 		if err := closeIt(); err != nil {
 			logger.Error("close the "+what, "error", err)
 		}

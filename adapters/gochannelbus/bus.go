@@ -15,6 +15,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
 
 	"github.com/leat-dev/leat/app/bus"
+	"github.com/leat-dev/leat/app/fault"
 )
 
 // Config bounds what the bus holds. The zero value works.
@@ -64,6 +65,7 @@ func (b *Bus) Publish(_ context.Context, entries []bus.Entry) error {
 				break // the set sees a gap, or looks by itself, and reads the log
 			}
 			sub.untaken.Add(1)
+			fault.Point("gochannelbus.publishing")
 			if err := b.pubsub.Publish(set, bus.Encode(e)); err != nil {
 				return fmt.Errorf("hand event %s to %s: %w", e.ID, set, err)
 			}

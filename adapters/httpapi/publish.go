@@ -15,6 +15,7 @@ import (
 
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/fault"
 )
 
 // Publisher accepts events that come as JSON; *publish.Publisher is one.
@@ -75,6 +76,7 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
 		s.writeError(w, r, err)
 		return
 	}
+	fault.Point("httpapi.answering")
 	writeJSON(w, http.StatusAccepted, Accepted{
 		Status: "accepted", EventID: receipts[0].EventID,
 		Timestamp: receipts[0].Recorded.UTC(), Receipt: receipts[0].Receipt,

@@ -6,6 +6,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/leat-dev/leat/app/fault"
 )
 
 // held is a message that the server waits for an answer to.
@@ -32,7 +34,9 @@ func (h *hands) hold(ctx context.Context, one *held) {
 		defer h.waiting.Done()
 		select {
 		case <-one.message.Acked():
+			fault.Point("natsbus.acking")
 			_ = one.msg.Ack()
+			fault.Point("natsbus.acked")
 		case <-one.message.Nacked():
 			_ = one.msg.Nak()
 		case <-ctx.Done():

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/leat-dev/leat/app/bus"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/domain"
 )
 
@@ -85,6 +86,7 @@ func (b *Bus) send(ctx context.Context, entries []bus.Entry) (again []bus.Entry,
 		}
 		b.stepOver(e, err)
 	}
+	fault.Point("natsbus.window-sent")
 	for _, f := range futures {
 		select {
 		case ack := <-f.Ok():
@@ -104,6 +106,7 @@ func (b *Bus) send(ctx context.Context, entries []bus.Entry) (again []bus.Entry,
 			return nil, ctx.Err()
 		}
 	}
+	fault.Point("natsbus.window-acked")
 	return again, nil
 }
 

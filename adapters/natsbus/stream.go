@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/domain"
 )
 
@@ -95,6 +96,7 @@ func (b *Bus) ensureStream(ctx context.Context) (stream jetstream.Stream, made b
 	stream, err = b.js.Stream(ctx, Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if stream, err = b.js.CreateStream(ctx, want); err == nil {
+			fault.Point("natsbus.stream-made")
 			b.logger.Info("made the NATS stream", "stream", Stream, "replicas", want.Replicas, "max_bytes", want.MaxBytes, "max_age", want.MaxAge)
 			return stream, true, nil, nil
 		}

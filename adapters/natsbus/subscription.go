@@ -15,6 +15,7 @@ import (
 	"github.com/leat-dev/leat/app/bus"
 	"github.com/leat-dev/leat/app/deadletter"
 	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/fault"
 )
 
 // seat is whose messages a subscription brings: those of a lane, or of a set that every instance runs.
@@ -181,6 +182,7 @@ func (s *subscription) consumer(ctx context.Context) (jetstream.Consumer, error)
 	if !s.bus.conn.IsConnected() {
 		return nil, s.bus.down(nats.ErrDisconnected)
 	}
+	fault.Point("natsbus.making-consumer")
 	c, err := s.bus.js.CreateOrUpdateConsumer(ctx, Stream, s.config)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if err := s.bus.restore(ctx); err != nil {
@@ -195,6 +197,7 @@ func (s *subscription) consumer(ctx context.Context) (jetstream.Consumer, error)
 	if err != nil {
 		return nil, fmt.Errorf("make consumer %s of stream %s: %w", s.config.Durable, Stream, err)
 	}
+	fault.Point("natsbus.consumer-made")
 	return c, nil
 }
 
@@ -236,6 +239,7 @@ func (s *subscription) take(ctx context.Context, msg jetstream.Msg) {
 		return
 	}
 	delete(m.Metadata, headerLog)
+	fault.Point("natsbus.taken")
 	h := &held{message: m}
 	if !s.who.every {
 		h.msg = msg

@@ -11,6 +11,7 @@ import (
 
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/domain"
 )
 
@@ -44,6 +45,7 @@ func (db *DB) Append(ctx context.Context, events []event.Envelope) ([]eventlog.R
 		return db.appender.append(ctx, call)
 	}
 	added, err := db.insert(t.ctx(ctx), t.conn, call)
+	fault.Point("postgres.inserted")
 	if err != nil {
 		return nil, doing("append to the log", err)
 	}
@@ -136,7 +138,9 @@ func (a *appender) close() {
 func (a *appender) flush(calls []*appendCall) {
 	ctx, cancel := context.WithTimeout(context.Background(), aloneWait)
 	defer cancel()
+	fault.Point("postgres.appending")
 	added, err := a.db.insert(ctx, a.db.appends, calls...)
+	fault.Point("postgres.appended")
 	if err != nil && sqlState(err) != "" && (len(calls) > 1 || passing(err)) {
 		for _, call := range calls {
 			a.wg.Add(1)

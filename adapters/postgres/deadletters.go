@@ -12,6 +12,7 @@ import (
 
 	"github.com/leat-dev/leat/app/deadletter"
 	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/domain"
 )
 
@@ -168,6 +169,7 @@ func (db *DB) RetryDeadLetter(ctx context.Context, tenant, id, actor string) err
 		b.Queue(db.q.decideLetter, string(deadletter.Retrying), now, clean(actor), l.seq)
 		b.Queue(db.q.redrive, l.set, l.position, e.Slot, e.Tenant, e.PartitionKey, now)
 		t.touch(TopicSettle)
+		fault.Point("postgres.deciding-letter")
 		return t.conn.SendBatch(ctx, b).Close()
 	})
 }

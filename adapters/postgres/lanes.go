@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/settle"
 	"github.com/leat-dev/leat/domain"
 )
@@ -99,6 +100,7 @@ func (db *DB) take(ctx context.Context, t *tx, c settle.Claim, deal bool) (l set
 		l.Attempts++
 	}
 	_, err = t.conn.Exec(ctx, db.q.takeLane, c.Set, c.Lane, c.Owner, l.Fence, c.TTL.Microseconds(), db.leaseNow())
+	fault.Point("postgres.lane-taken")
 	return l, true, err
 }
 
@@ -170,6 +172,7 @@ func (db *DB) Renew(ctx context.Context, leases []settle.Lease, ttl time.Duratio
 			if err := t.conn.SendBatch(t.ctx(ctx), b).Close(); err != nil {
 				return err
 			}
+			fault.Point("postgres.leases-renewed")
 		}
 		return nil
 	})
@@ -189,6 +192,7 @@ func (db *DB) Release(ctx context.Context, l settle.Lease) error {
 	return doing(fmt.Sprintf("release lane %d of %s", l.Lane, l.Set), db.write(ctx, func(ctx context.Context, t *tx) error {
 		t.touch(TopicLanes)
 		_, err := t.conn.Exec(t.ctx(ctx), db.q.releaseLane, l.Set, l.Lane, l.Fence)
+		fault.Point("postgres.lane-released")
 		return err
 	}))
 }
@@ -197,6 +201,7 @@ func (db *DB) Release(ctx context.Context, l settle.Lease) error {
 func (db *DB) NoteInHand(ctx context.Context, l settle.Lease, position int64, attempts int) error {
 	return db.write(ctx, func(ctx context.Context, t *tx) error {
 		tag, err := t.conn.Exec(t.ctx(ctx), db.q.noteInHand, l.Set, l.Lane, l.Fence, position, attempts)
+		fault.Point("postgres.in-hand-noted")
 		if err == nil && tag.RowsAffected() == 0 {
 			return settle.ErrFenced
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/domain"
 )
 
@@ -73,6 +74,7 @@ func (db *DB) migrate(ctx context.Context, fsys fs.FS, table string) error {
 	if _, err := p.Up(ctx); err != nil {
 		return failed(err)
 	}
+	fault.Point("postgres.migrated")
 	return nil
 }
 
@@ -103,6 +105,7 @@ func (p prefixed) Open(name string) (fs.File, error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
+	fault.Point("postgres.migration-read")
 	text = bytes.ReplaceAll(text, []byte(defaultPrefix), []byte(p.prefix))
 	return &sqlFile{Reader: bytes.NewReader(text), info: sqlInfo{FileInfo: info, size: int64(len(text))}}, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jonboulle/clockwork"
 
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/domain"
 )
 
@@ -248,6 +249,7 @@ func (db *DB) Close() error {
 		if db.settlers != nil {
 			db.settlers.close()
 		}
+		fault.Point("postgres.closing")
 		db.cancel()
 		if db.notifier != nil {
 			db.notifier.close()

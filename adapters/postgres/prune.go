@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/leat-dev/leat/app/fault"
 )
 
 // Prune implements eventlog.Pruner. An event goes when it was recorded before the time, the cursor of its
@@ -33,6 +35,7 @@ func (db *DB) Prune(ctx context.Context, before time.Time, limit int) (int, erro
 			return err
 		}
 		pruned = int(tag.RowsAffected())
+		fault.Point("postgres.events-pruned")
 		_, err = t.conn.Exec(t.ctx(ctx), db.q.prunedThrough, positions[len(positions)-1])
 		return err
 	})

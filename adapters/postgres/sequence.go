@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/sequence"
 )
 
@@ -65,6 +66,7 @@ func (db *DB) Lead(ctx context.Context, lead func(ctx context.Context, assign se
 		defer cancel()
 		_ = conn.Close(ctx)
 	}()
+	fault.Point("postgres.leading")
 	a, err := newAssigner(ctx, db, conn)
 	if err != nil {
 		return doing("look at the end of the log", err)
@@ -117,6 +119,7 @@ func (db *DB) assign(ctx context.Context, a *assigner) (int, error) {
 	// A caller's context does not cut a commit in the middle: the connection would be lost with it.
 	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), assignPatience+time.Second)
 	defer cancel()
+	fault.Point("postgres.giving-positions")
 	n, head, err := a.assign(patience)
 	if err != nil {
 		var said *pgconn.PgError
@@ -127,6 +130,7 @@ func (db *DB) assign(ctx context.Context, a *assigner) (int, error) {
 		return 0, err
 	}
 	if n > 0 {
+		fault.Point("postgres.positions-given")
 		db.topics.saw(head)
 		db.notifier.tell(TopicLog, strconv.FormatInt(head, 10))
 	}

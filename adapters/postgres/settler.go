@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/settle"
 )
 
@@ -211,6 +212,7 @@ func (s *settlers) commit(set string, batch []*settling) {
 			ts[i] = r.tx
 		}
 		s.db.committed(ts...)
+		fault.Point("postgres.announced")
 	}
 	for _, r := range joined {
 		r.end(err)
@@ -291,6 +293,7 @@ func (s *settlers) write(r *settling) error {
 		if r.tx.reading.Load() {
 			return errOpenRows
 		}
+		fault.Point("postgres.effect-made")
 	}
 	b := &pgx.Batch{}
 	err := s.db.queueOutcome(b, w)

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/fault"
 )
 
 var (
@@ -208,6 +209,7 @@ func (t *tx) commit(last *pgx.Batch) error {
 	if last != nil {
 		b.QueuedQueries = append(b.QueuedQueries, last.QueuedQueries...)
 	}
+	fault.Point("postgres.before-commit")
 	var tag pgconn.CommandTag
 	var err error
 	if b.Len() == 0 {
@@ -215,6 +217,7 @@ func (t *tx) commit(last *pgx.Batch) error {
 	} else {
 		b.Queue("COMMIT")
 		results := t.conn.conn.SendBatch(ctx, b)
+		fault.Point("postgres.in-commit")
 		for range b.Len() {
 			if tag, err = results.Exec(); err != nil {
 				break
@@ -226,6 +229,7 @@ func (t *tx) commit(last *pgx.Batch) error {
 	}
 	switch {
 	case err == nil && tag.String() == "COMMIT":
+		fault.Point("postgres.committed")
 		return nil
 	case err == nil:
 		return doing("commit", errAborted)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/sqltx"
 	"github.com/leat-dev/leat/domain"
 )
@@ -64,6 +65,7 @@ func (s *store) save(ctx context.Context, a aggregate, i item) error {
 		for n, e := range pending {
 			drafts[n] = event.Draft{Event: e, Subject: i.id, Tenant: i.tenant}
 		}
+		fault.Point("reference.state-written")
 		if _, err := s.publisher.Publish(ctx, drafts...); err != nil {
 			return fmt.Errorf("publish the events of %s: %w", i.id, err)
 		}

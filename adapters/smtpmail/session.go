@@ -16,6 +16,7 @@ import (
 	"github.com/jonboulle/clockwork"
 	"github.com/wneessen/go-mail/smtp"
 
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/handlers/email"
 )
 
@@ -120,28 +121,34 @@ func (s *session) deliver(m composed) *failure {
 		return &failure{error: email.Permanent(errors.New("the server takes no addresses with letters outside ASCII"))}
 	}
 	s.client.SkipSMTPUTF8(m.ascii)
+	fault.Point("smtpmail.before-mail")
 	s.extend()
 	if err := s.client.Mail("<" + m.from + ">"); err != nil {
 		return s.refused("MAIL", err)
 	}
+	fault.Point("smtpmail.before-rcpt")
 	s.extend()
 	if err := s.client.Rcpt("<" + m.to + ">"); err != nil {
 		return s.refused("RCPT", err)
 	}
+	fault.Point("smtpmail.before-data")
 	s.extend()
 	w, err := s.client.Data()
 	if err != nil {
 		return s.refused("DATA", err)
 	}
+	fault.Point("smtpmail.in-data")
 	s.extend()
 	if _, err := w.Write(m.content); err != nil {
 		return &failure{error: fmt.Errorf("DATA: %w", err), broken: true}
 	}
+	fault.Point("smtpmail.content-sent")
 	s.extend()
 	if err := w.Close(); err != nil {
 		code := codeOf(err)
 		return &failure{error: judge("DATA", code, err), broken: code == 0 || code == 421}
 	}
+	fault.Point("smtpmail.taken")
 	return nil
 }
 

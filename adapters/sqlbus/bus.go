@@ -17,6 +17,7 @@ import (
 	"github.com/leat-dev/leat/app/bus"
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/fault"
 )
 
 // Config bounds what the bus holds. The zero value works.
@@ -88,6 +89,7 @@ func (b *Bus) Publish(_ context.Context, entries []bus.Entry) error {
 	if len(b.recent) > 2*b.cfg.Recent || b.bytes > 2*b.cfg.RecentBytes {
 		b.clear()
 	}
+	fault.Point("sqlbus.waking")
 	close(b.news)
 	b.news = make(chan struct{})
 	return nil

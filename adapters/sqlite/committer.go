@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/leat-dev/leat/app/fault"
 )
 
 const (
@@ -263,6 +265,7 @@ func (r *request) guard(fn func() error) {
 func (c *committer) finish() {
 	batch := c.batch
 	c.batch, c.running, c.before = nil, false, len(batch)
+	fault.Point("sqlite.before-commit")
 	var err error
 	if len(batch) == 0 || c.w.gone {
 		if c.w.gone {
@@ -275,10 +278,12 @@ func (c *committer) finish() {
 	if err != nil {
 		c.db.logger.Error("the store lost a transaction", "error", err, "callers", len(batch))
 	} else if len(batch) > 0 {
+		fault.Point("sqlite.committed")
 		for _, r := range batch {
 			c.db.head.Store(max(c.db.head.Load(), r.head)) // before anybody is told to look
 		}
 		c.db.topics.committed(batch)
+		fault.Point("sqlite.announced")
 	}
 	for i, r := range batch {
 		r.end(err)

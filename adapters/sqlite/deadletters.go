@@ -9,6 +9,7 @@ import (
 
 	"github.com/leat-dev/leat/app/deadletter"
 	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/domain"
 )
 
@@ -142,6 +143,7 @@ func (db *DB) RetryDeadLetter(ctx context.Context, tenant, id, actor string) err
 		if _, err := t.w.exec(db.q.decideLetter, string(deadletter.Retrying), now, actor, l.seq); err != nil {
 			return err
 		}
+		fault.Point("sqlite.letter-decided")
 		var e event.Envelope
 		if err := json.Unmarshal(l.event, &e); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/settle"
 	"github.com/leat-dev/leat/domain"
 )
@@ -45,6 +46,7 @@ func (db *DB) Acquire(ctx context.Context, c settle.Claim) (l settle.Lease, ok b
 		if _, err := t.w.exec(db.q.takeLane, c.Owner, l.Fence, now.Add(c.TTL).UnixMicro(), c.Set, c.Lane); err != nil {
 			return err
 		}
+		fault.Point("sqlite.lane-taken")
 		delete(t.w.fences, laneKey{c.Set, c.Lane})
 		ok = true
 		return nil
@@ -104,6 +106,7 @@ func (db *DB) Renew(ctx context.Context, leases []settle.Lease, ttl time.Duratio
 			} else if n == 0 {
 				lost = append(lost, l)
 			}
+			fault.Point("sqlite.lease-renewed")
 		}
 		return nil
 	})
@@ -119,6 +122,7 @@ func (db *DB) Release(ctx context.Context, l settle.Lease) error {
 		delete(t.w.fences, laneKey{l.Set, l.Lane})
 		t.touch(TopicLanes)
 		_, err := t.w.exec(db.q.releaseLane, l.Set, l.Lane, l.Fence)
+		fault.Point("sqlite.lane-released")
 		return err
 	}))
 }
@@ -130,6 +134,7 @@ func (db *DB) NoteInHand(ctx context.Context, l settle.Lease, position int64, at
 			return err
 		}
 		_, err := t.w.exec(db.q.noteInHand, position, attempts, l.Set, l.Lane)
+		fault.Point("sqlite.in-hand-noted")
 		return doing("note the event in hand", err)
 	})
 }
@@ -155,6 +160,7 @@ func (db *DB) checkFence(t *tx, l settle.Lease) error {
 func (db *DB) expireLeases(ctx context.Context) error {
 	return doing("expire the leases of dead processes in "+db.path, db.write(ctx, func(t *tx) error {
 		_, err := t.w.exec(db.q.expireLeases)
+		fault.Point("sqlite.leases-expired")
 		return err
 	}))
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/fault"
 )
 
 var _ eventlog.Log = (*DB)(nil)
@@ -52,6 +53,7 @@ func (db *DB) insert(t *tx, e *event.Envelope, now int64) (eventlog.Receipt, err
 	if err != nil {
 		return eventlog.Receipt{}, err
 	}
+	fault.Point("sqlite.inserted")
 	r := eventlog.Receipt{EventID: e.ID, Receipt: receipt(e.Tenant, e.Source, e.ID)}
 	n, err := res.RowsAffected()
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/domain"
 )
 
@@ -62,6 +63,7 @@ func (db *DB) migrate(ctx context.Context, fsys fs.FS, table string) error {
 	if _, err := p.Up(ctx); err != nil {
 		return failed(err)
 	}
+	fault.Point("sqlite.migrated")
 	return nil
 }
 
@@ -85,6 +87,7 @@ func (p prefixed) Open(name string) (fs.File, error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
+	fault.Point("sqlite.migration-read")
 	text = bytes.ReplaceAll(text, []byte(defaultPrefix), []byte(p.prefix))
 	return &sqlFile{Reader: bytes.NewReader(text), info: sqlInfo{FileInfo: info, size: int64(len(text))}}, nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/jonboulle/clockwork"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/domain"
 )
 
@@ -200,6 +201,7 @@ func (db *DB) Close() error {
 			db.committer.close()
 			errs = append(errs, db.committer.w.close())
 		}
+		fault.Point("sqlite.closing")
 		for _, pool := range []*sql.DB{db.readers, db.writers} { // the writer last: it folds the WAL into the file
 			if pool != nil {
 				errs = append(errs, pool.Close())

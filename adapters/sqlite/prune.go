@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/fault"
 )
 
 // Prune implements eventlog.Pruner. An event goes when it was recorded before the time, the cursor of its
@@ -40,6 +41,7 @@ func (db *DB) Prune(ctx context.Context, before time.Time, limit int) (int, erro
 			return err
 		}
 		pruned = int(n)
+		fault.Point("sqlite.events-pruned")
 		_, err = t.w.exec(db.q.prunedThrough, positions[len(positions)-1])
 		return err
 	})

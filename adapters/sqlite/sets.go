@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/settle"
 	"github.com/leat-dev/leat/domain"
 )
@@ -46,6 +47,7 @@ func (db *DB) Register(ctx context.Context, r settle.Registration) error {
 		if _, err := t.w.exec(db.q.insertSet, r.Set, string(list), begins, db.now()); err != nil {
 			return err
 		}
+		fault.Point("sqlite.set-inserted")
 		_, err = t.w.exec(db.q.insertCursors, event.Slots, r.Set, begins)
 		return err
 	}))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/leat-dev/leat/app/deadletter"
 	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/settle"
 )
 
@@ -30,6 +31,7 @@ func (db *DB) Settle(ctx context.Context, w settle.Work) error {
 			if err := w.Effect(context.WithValue(ctx, txKey{db}, t)); err != nil {
 				return err
 			}
+			fault.Point("sqlite.effect-made")
 		}
 		return doing("settle event "+w.Event.ID, db.record(t, w))
 	})
@@ -54,6 +56,7 @@ func (db *DB) moveCursor(t *tx, w settle.Work) error {
 // record writes the rest of an outcome.
 func (db *DB) record(t *tx, w settle.Work) error {
 	set, position := w.Lease.Set, w.Event.Position
+	fault.Point("sqlite.cursor-moved")
 	if w.Park != nil {
 		return db.park(t, set, w.Event, *w.Park)
 	}
@@ -94,6 +97,7 @@ func (db *DB) bury(t *tx, set string, e event.Envelope, l deadletter.Letter) err
 	if _, err := t.w.exec(db.q.deleteLetter, e.Position, set); err != nil {
 		return err
 	}
+	fault.Point("sqlite.burying")
 	_, err = t.w.exec(db.q.insertLetter, set, e.Position, e.Tenant, e.Type, l.Attempts, l.Reason, failed, micros(e.Recorded), string(text))
 	return err
 }
@@ -109,6 +113,7 @@ func (db *DB) Advance(ctx context.Context, l settle.Lease, cursors map[int]int64
 				return doing("move the cursors of "+l.Set, err)
 			}
 		}
+		fault.Point("sqlite.cursors-advanced")
 		return nil
 	})
 }

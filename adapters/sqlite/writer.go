@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	driver "modernc.org/sqlite"
+
+	"github.com/leat-dev/leat/app/fault"
 )
 
 // writer is the one connection that writes. Only the committer's goroutine uses it.
@@ -33,6 +35,7 @@ func newWriter(conn *sql.Conn) (*writer, error) {
 			if w.open && !w.committing {
 				return 1 // turns the commit into a rollback
 			}
+			fault.Point("sqlite.in-commit")
 			return 0
 		},
 		func() {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/domain"
 )
 
@@ -179,10 +180,12 @@ func (p *Publisher) accept(ctx context.Context, types []string, envelopes []even
 	if len(envelopes) == 0 {
 		return nil, nil
 	}
+	fault.Point("publish.checked")
 	receipts, err = p.log.Append(ctx, envelopes)
 	if err != nil {
 		return nil, p.unrecorded(ctx, envelopes, fmt.Errorf("append %s: %w", envelopes[0].Type, err))
 	}
+	fault.Point("publish.appended")
 	p.push(ctx, envelopes, receipts)
 	return receipts, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/leat-dev/leat/app/bus"
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/handler"
 	"github.com/leat-dev/leat/app/router/middleware"
 	"github.com/leat-dev/leat/app/settle"
@@ -182,6 +183,7 @@ func (r *Router) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
+	fault.Point("router.draining")
 	timer := r.parts.Clock.AfterFunc(r.cfg.DrainTimeout, r.expire)
 	defer timer.Stop()
 	return errors.Join(failure, r.router.Close(), <-stopped)

@@ -16,6 +16,7 @@ import (
 	"github.com/leat-dev/leat/app/bus"
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/fault"
 )
 
 // Config says how the log is followed. The zero value works.
@@ -158,9 +159,11 @@ func (s *Sequencer) step(ctx context.Context) (more bool, err error) {
 			entries[i] = bus.Entry{Envelope: e, Prev: prev, SlotPrev: slotPrev[e.Slot]}
 			prev, slotPrev[e.Slot] = e.Position, e.Position
 		}
+		fault.Point("sequence.page-read")
 		if err := s.bus.Publish(ctx, entries); err != nil {
 			return false, err
 		}
+		fault.Point("sequence.handed-over")
 		s.prev, s.slotPrev = prev, slotPrev
 	}
 	s.at.Store(through)

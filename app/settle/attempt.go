@@ -8,6 +8,7 @@ import (
 
 	"github.com/leat-dev/leat/app/deadletter"
 	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/fault"
 )
 
 // Outcome is what became of an attempt.
@@ -102,6 +103,7 @@ func (a *Attempt) settle(ctx context.Context, o Outcome, w Work) error {
 		}
 		return err
 	}
+	fault.Point("settle.outcome-stored")
 	a.outcome = o
 	return nil
 }

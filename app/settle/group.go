@@ -16,6 +16,7 @@ import (
 	"github.com/leat-dev/leat/app/bus"
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/handler"
 	"github.com/leat-dev/leat/domain"
 )
@@ -296,6 +297,7 @@ func (g *Group) acquire(ctx context.Context, l *lane) bool {
 	if !ok {
 		return false
 	}
+	fault.Point("settle.lane-acquired")
 	l.running.Store(true)
 	g.working.Add(1)
 	go l.run(ctx, lease)
@@ -349,6 +351,7 @@ func (g *Group) renew(ctx context.Context) {
 	if len(held) == 0 {
 		return
 	}
+	fault.Point("settle.renewing")
 	lost, err := g.store.Renew(ctx, held, g.cfg.LeaseTTL)
 	if err != nil && ctx.Err() == nil {
 		g.logger.Warn("renew leases", "error", err)

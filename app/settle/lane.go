@@ -15,6 +15,7 @@ import (
 	"github.com/leat-dev/leat/app/deadletter"
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/handler"
 )
 
@@ -172,9 +173,11 @@ func (l *lane) letGo(stopping bool) {
 	}
 	// The lane's context has ended; this is bounded by the store.
 	ctx := context.Background()
+	fault.Point("settle.letting-go")
 	if err := l.flush(ctx); err != nil && !errors.Is(err, ErrFenced) {
 		l.group.logger.Warn("store how far a lane is", "lane", l.number, "error", err)
 	}
+	fault.Point("settle.flushed")
 	if err := l.group.store.Release(ctx, l.lease); err != nil && !errors.Is(err, ErrFenced) {
 		l.group.logger.Warn("release a lane", "lane", l.number, "error", err)
 	}
@@ -365,6 +368,7 @@ func (l *lane) tryParked(ctx context.Context) (bool, error) {
 		return false, l.rest(ctx, fmt.Errorf("read parked event %d: %w", p.Position, err))
 	}
 	l.waiting.take()
+	fault.Point("settle.parked-in-hand")
 	if len(events) == 0 {
 		l.group.logger.Error("a parked event is no longer in the log; its key waits until it is restored or the row is removed",
 			"position", p.Position, "key", p.Key)
@@ -398,6 +402,7 @@ func (l *lane) catchUp(ctx context.Context) error {
 		l.behind.Store(true)
 		return l.rest(ctx, fmt.Errorf("read the log after %d: %w", after, err))
 	}
+	fault.Point("settle.page-read")
 	for i := range events {
 		if l.interrupted() {
 			l.behind.Store(true)
@@ -448,6 +453,7 @@ func (l *lane) sleep(ctx context.Context, d time.Duration) error {
 
 // arrive takes a message of the bus and acks it.
 func (l *lane) arrive(ctx context.Context, a arrival) error {
+	fault.Point("settle.arrived")
 	l.caughtUp(a.seen) // what was dealt before this one is done
 	if err := l.reach(ctx, a.Entry); err != nil {
 		if errors.Is(err, ErrSettled) {
@@ -460,7 +466,9 @@ func (l *lane) arrive(ctx context.Context, a arrival) error {
 		}
 		return err
 	}
+	fault.Point("settle.before-ack")
 	a.message.Ack()
+	fault.Point("settle.acked")
 	return nil
 }
 
@@ -521,6 +529,7 @@ func (l *lane) parkBehind(ctx context.Context, e event.Envelope) error {
 	for {
 		err := l.group.store.Settle(ctx, Work{Lease: l.lease, Event: e, First: true, Park: &p})
 		if err == nil {
+			fault.Point("settle.parked-behind")
 			l.waiting.add(p)
 			return nil
 		}
@@ -551,6 +560,7 @@ func (l *lane) deliver(ctx context.Context, a *Attempt) error {
 		if l.group.paused.Load() {
 			return errPaused
 		}
+		fault.Point("settle.handing-over")
 		m := event.ToMessage(a.Event)
 		// Not ctx: when it ends, the event in hand shall be finished.
 		inHand := context.WithValue(context.Background(), attemptKey{}, a)
@@ -604,6 +614,7 @@ func (l *lane) beCareful(ctx context.Context, a *Attempt) (done bool, err error)
 		return false, l.group.store.NoteInHand(ctx, l.lease, 0, 0)
 	}
 	l.suspects--
+	fault.Point("settle.careful")
 	deaths := 0
 	if a.Event.Position == l.lease.InHand {
 		deaths = l.lease.Attempts
@@ -618,6 +629,7 @@ func (l *lane) beCareful(ctx context.Context, a *Attempt) (done bool, err error)
 		if err := l.group.store.Settle(ctx, w); err != nil {
 			return false, err
 		}
+		fault.Point("settle.deaths-buried")
 		a.outcome, l.lease.InHand = Dead, 0
 		return true, nil
 	}

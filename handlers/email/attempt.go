@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/domain"
 )
 
@@ -61,9 +62,11 @@ func (w *Worker) attempt(running, sending context.Context, claimed time.Time, c 
 		return
 	}
 	c.Attempts++
+	fault.Point("email.marked")
 
 	start := w.clock.Now()
 	err := w.send(sending, m)
+	fault.Point("email.sent")
 	took := w.clock.Since(start)
 	switch {
 	case err == nil:
@@ -134,6 +137,7 @@ func (w *Worker) finish(ctx context.Context, claimed time.Time, c Claimed, o Out
 			if err := w.queue.Finish(ctx, c, o); err != nil || silent {
 				return err
 			}
+			fault.Point("email.finished")
 			if _, err := w.publisher.Publish(ctx, draft); err != nil {
 				return fmt.Errorf("publish %s: %w", e.EventType(), err)
 			}
@@ -172,6 +176,7 @@ func (w *Worker) persist(ctx context.Context, claimed time.Time, log *slog.Logge
 		}
 		switch {
 		case err == nil:
+			fault.Point("email.recorded")
 			return
 		case errors.Is(err, ErrLost):
 			log.Warn("a mail's lease ran out before its outcome was recorded; somebody else has it now")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/fault"
 )
 
 // Publisher accepts events into the transaction that ctx carries.
@@ -128,6 +129,7 @@ func (w *Worker) claimLoop(ctx context.Context, start func(c Claimed, done func(
 			w.log.Warn("cannot claim mails; trying again", "error", err)
 		}
 		troubled = err != nil
+		fault.Point("email.claimed")
 		for range n - len(claims) {
 			giveBack()
 		}

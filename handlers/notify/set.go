@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/handler"
 	"github.com/leat-dev/leat/domain"
 )
@@ -90,6 +91,7 @@ func (r *reactor) request(templates []string) func(context.Context, event.Envelo
 				Event:   Requested{Channel: Email, Template: template, Recipients: to, Data: data},
 			}
 		}
+		fault.Point("notify.requesting")
 		if _, err := r.publisher.Publish(ctx, drafts...); err != nil {
 			err = fmt.Errorf("request notifications of %s: %w", e.Type, err)
 			switch domain.KindOf(err) {
@@ -120,6 +122,7 @@ func (r *reactor) enqueue(ctx context.Context, e event.Envelope) error {
 	if err := r.queue.Enqueue(ctx, mails...); err != nil {
 		return fmt.Errorf("enqueue mails of %s: %w", e.ID, err)
 	}
+	fault.Point("notify.enqueued")
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/settle"
 )
 
@@ -21,9 +22,11 @@ func DeadLetter(logger *slog.Logger) message.HandlerMiddleware {
 				return out, err
 			}
 			a := settle.AttemptFrom(m.Context())
+			fault.Point("middleware.burying")
 			if buryErr := a.Bury(m.Context(), final.Error()); buryErr != nil {
 				return nil, fmt.Errorf("put %s %s among the dead letters (%w): %w", a.Event.Type, a.Event.ID, final.err, buryErr)
 			}
+			fault.Point("middleware.buried")
 			attrs := []any{
 				"event", a.Event.ID, "type", a.Event.Type, "tenant", a.Event.Tenant, "attempts", a.Number, "error", final.err,
 			}

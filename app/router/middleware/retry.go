@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/handler"
 	"github.com/leat-dev/leat/app/settle"
 )
@@ -43,9 +44,11 @@ func Retry(p handler.Policy, clock clockwork.Clock, random func() float64, logge
 			default:
 				pause = p.Backoff(a.Number, random())
 			}
+			fault.Point("middleware.parking")
 			if parkErr := a.Park(m.Context(), clock.Now().UTC().Add(pause), err.Error(), counted); parkErr != nil {
 				return nil, fmt.Errorf("park %s %s (%w): %w", a.Event.Type, a.Event.ID, err, parkErr)
 			}
+			fault.Point("middleware.parked")
 			logger.Warn(what, append(attrs, "in", pause)...)
 			return nil, nil
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/handler"
 	"github.com/leat-dev/leat/app/settle"
 )
@@ -22,10 +23,12 @@ func Settle(set *handler.Bound) message.HandlerMiddleware {
 			if !ok {
 				return nil, handler.Permanent(fmt.Errorf("handler set %s has no reaction to %s", set.Name(), a.Event.Type))
 			}
+			fault.Point("middleware.before-handler")
 			if !call.Tx {
 				if _, err := next(m); err != nil {
 					return nil, err
 				}
+				fault.Point("middleware.effect-made")
 				// The effect is made; it is worth recording even when the attempt has just run
 				// out of time.
 				if err := a.Handled(context.WithoutCancel(m.Context()), nil); err != nil {
