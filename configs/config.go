@@ -11,6 +11,7 @@ import (
 	"github.com/leat-dev/leat/adapters/wshub"
 	"github.com/leat-dev/leat/app/handler"
 	"github.com/leat-dev/leat/app/publish"
+	"github.com/leat-dev/leat/app/settle"
 	"github.com/leat-dev/leat/handlers/email"
 )
 
@@ -38,6 +39,7 @@ type Config struct {
 	Email    email.Config              `koanf:"email"` // From and Drain are smtp.from's and drain.timeout's to say
 	Inbox    devinbox.Config           `koanf:"inbox"`
 	Retry    Retry                     `koanf:"retry"`
+	Lanes    settle.Config             `koanf:"lanes"`    // Owner is a name that wiring makes
 	Handlers map[string]handler.Policy `koanf:"handlers"` // by set name; what is zero is left to the set and to Retry
 	Publish  Publish                   `koanf:"publish"`
 	Auth     httpapi.AuthConfig        `koanf:"auth"`
@@ -155,6 +157,7 @@ func Default() *Config {
 			Attempts: policy.Attempts, Initial: policy.Initial, Max: policy.Max,
 			Multiplier: policy.Multiplier, Jitter: policy.Jitter,
 		},
+		Lanes:   settle.Config{LeaseTTL: 6 * time.Second, Poll: time.Second},
 		Publish: Publish{Config: publish.Config{Source: "leat", MaxDepth: 32, MaxBatch: 1000}, OnFailure: OnFailureError},
 		Auth:    httpapi.AuthConfig{Mode: AuthDev},
 		Log:     Log{Level: "info", Format: "auto"},

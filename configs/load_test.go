@@ -165,6 +165,7 @@ func TestFaultsNameTheKey(t *testing.T) {
 		"smtp without a host":        {file: "smtp: {tls: maybe}", want: `smtp.tls: "maybe" is not`},
 		"sender":                     {file: "smtp: {from: nobody}", want: `smtp.from: "nobody" is no`},
 		"what other keys say":        {file: "email: {from: a@b.c}", want: `email.from: unknown key in FILE`},
+		"lanes":                      {file: "lanes: {lease: 1ms}", want: `lanes.lease: 1ms is less than 10ms`},
 		"on_failure":                 {file: "publish: {on_failure: ignore}", want: `publish.on_failure: "ignore" is not one of error, continue`},
 	}
 	for name, tt := range tests {

@@ -30,6 +30,7 @@ func (c *Config) Validate() error {
 	faults.add(c.validateMail()...)
 	faults.add(c.validateAuth()...)
 	faults.add(c.validatePolicies()...)
+	faults.add(c.Lanes.Validate()...)
 	faults.oneOf("publish.on_failure", c.Publish.OnFailure, OnFailureError, OnFailureContinue)
 	faults.positive("publish.max_depth", c.Publish.MaxDepth)
 	faults.positive("publish.max_batch", c.Publish.MaxBatch)

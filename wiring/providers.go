@@ -200,9 +200,11 @@ func provideRouter(cfg *configs.Config, o Overrides, sets Sets, b bus.Bus, log e
 			mine = append(mine, set)
 		}
 	}
+	lanes := cfg.Lanes
+	lanes.Owner = owner
 	return router.New(router.Config{
 		DrainTimeout: cfg.Drain.Timeout,
-		Settle:       settle.Config{Owner: owner},
+		Settle:       lanes,
 		PolicyOf:     func(s handler.Set) handler.Policy { return cfg.Policy(s.Name(), s.Policy()) },
 	}, router.Parts{
 		Bus: b, Log: log, Store: store, Clock: clock, Tracer: noop.NewTracerProvider().Tracer("leat"),

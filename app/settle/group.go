@@ -24,17 +24,34 @@ import (
 // Config says how lanes are kept. The zero value works.
 type Config struct {
 	// Owner names this process in the leases. Default: a random name is given by wiring.
-	Owner string
+	Owner string `koanf:"-"`
 	// LeaseTTL is how long a lane stays with an owner that no longer answers; others look for such
 	// lanes three times as often. Default 6s, so that a dead process's lanes go on within 8s.
-	LeaseTTL time.Duration
+	LeaseTTL time.Duration `koanf:"lease"`
 	// Poll is how often the log is looked at when the bus is silent. Default 1s.
-	Poll time.Duration
+	Poll time.Duration `koanf:"poll"`
 	// Inbox is how many messages of the bus a lane keeps; more are read from the log. Default 64.
-	Inbox int
+	Inbox int `koanf:"-"`
 	// Page is how many events are read from the log at once. Default 256.
-	Page int
+	Page int `koanf:"-"`
 }
+
+// Validate reports every field that is out of range; each error begins with its key.
+func (c Config) Validate() []error {
+	var faults []error
+	for _, d := range []struct {
+		key   string
+		value time.Duration
+	}{{"lease", c.LeaseTTL}, {"poll", c.Poll}} {
+		if d.value != 0 && d.value < minPause {
+			faults = append(faults, fmt.Errorf("lanes.%s: %v is less than %v", d.key, d.value, minPause))
+		}
+	}
+	return faults
+}
+
+// minPause keeps the store from being asked all the time.
+const minPause = 10 * time.Millisecond
 
 func (c Config) withDefaults() Config {
 	if c.LeaseTTL == 0 {
