@@ -38,7 +38,7 @@ func BenchmarkStart(b *testing.B) {
 // resident is the process's memory in megabytes.
 func (p *process) resident() float64 {
 	p.t.Helper()
-	f, err := os.Open(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	f, err := os.Open(fmt.Sprintf("/proc/%d/status", p.ID()))
 	if err != nil {
 		return 0 // not Linux
 	}

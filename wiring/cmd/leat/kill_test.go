@@ -183,11 +183,11 @@ func recount(t *testing.T, house house, settings []string, dir string, mail *mai
 	})
 	sent, ids := map[string]int{}, map[string]string{}
 	for _, m := range mail.received() {
-		sent[m.to]++
-		if first, again := ids[m.to]; again && first != m.messageID {
+		sent[m.To]++
+		if first, again := ids[m.To]; again && first != m.MessageID {
 			c.otherIDs++
 		}
-		ids[m.to] = m.messageID
+		ids[m.To] = m.MessageID
 	}
 	for n := range events {
 		if audited[n] == 0 || done[n] == 0 {

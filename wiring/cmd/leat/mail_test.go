@@ -2,97 +2,28 @@ package main
 
 import (
 	"encoding/json"
-	"io"
 	"net"
-	"strings"
 	"sync"
 	"testing"
 
 	"github.com/emersion/go-smtp"
-	"github.com/jhillyerd/enmime/v2"
 	"github.com/stretchr/testify/require"
+
+	"github.com/leat-dev/leat/wiring/cmd/leat/leattest"
 )
 
 // mailServer is an SMTP server that a test owns.
-type mailServer struct {
-	address string
-	// answer says what becomes of a mail to the address; nil: it is taken.
-	answer func(to string) *smtp.SMTPError
-
-	mu    sync.Mutex
-	mails []receivedMail
-}
-
-type receivedMail struct{ to, subject, messageID string }
+type mailServer struct{ *leattest.MailServer }
 
 func startMailServer(t testing.TB, answer func(to string) *smtp.SMTPError) *mailServer {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	m := &mailServer{address: l.Addr().String(), answer: answer}
-	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &mailSession{server: m}, nil }))
-	server.Domain = "localhost"
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = server.Serve(l)
-	}()
-	t.Cleanup(func() {
-		_ = server.Close()
-		<-ended
-	})
-	return m
+	return &mailServer{leattest.StartMailServer(t, answer)}
 }
 
 // settings lets the program send its mails here.
-func (m *mailServer) settings() []string {
-	host, port, _ := net.SplitHostPort(m.address)
-	return []string{
-		"smtp.host=" + host, "smtp.port=" + port, "smtp.tls=none", "email.initial=10ms", "email.max=50ms",
-		"email.timeout=2s", "email.lease=4s",
-	}
-}
+func (m *mailServer) settings() []string { return m.Settings() }
 
-func (m *mailServer) received() []receivedMail {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return append([]receivedMail(nil), m.mails...)
-}
-
-type mailSession struct {
-	server *mailServer
-	to     string
-}
-
-func (s *mailSession) Reset()                               { s.to = "" }
-func (s *mailSession) Logout() error                        { return nil }
-func (s *mailSession) Mail(string, *smtp.MailOptions) error { return nil }
-func (s *mailSession) Rcpt(to string, _ *smtp.RcptOptions) error {
-	s.to = to
-	if s.server.answer != nil {
-		if refusal := s.server.answer(to); refusal != nil {
-			return refusal
-		}
-	}
-	return nil
-}
-
-func (s *mailSession) Data(r io.Reader) error {
-	raw, err := io.ReadAll(r)
-	if err != nil {
-		return err
-	}
-	parsed, err := enmime.ReadEnvelope(strings.NewReader(string(raw)))
-	if err != nil {
-		return err
-	}
-	s.server.mu.Lock()
-	defer s.server.mu.Unlock()
-	s.server.mails = append(s.server.mails, receivedMail{
-		to: s.to, subject: parsed.GetHeader("Subject"), messageID: parsed.GetHeader("Message-ID"),
-	})
-	return nil
-}
+func (m *mailServer) received() []leattest.Mail { return m.Received() }
 
 type outcome struct {
 	To, Template, Error, MessageID string
@@ -159,8 +90,8 @@ func TestScenarioCOutcomes(t *testing.T) {
 
 	var got []string
 	for _, m := range mail.received() {
-		got = append(got, m.to)
-		require.Equal(t, "<"+sent[m.to].MessageID+">", m.messageID)
+		got = append(got, m.To)
+		require.Equal(t, "<"+sent[m.To].MessageID+">", m.MessageID)
 	}
 	require.ElementsMatch(t, []string{"ada@example.com", "later@example.com"}, got)
 	p.stop()
@@ -170,13 +101,13 @@ func TestAMailServerThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	nobody := &mailServer{address: l.Addr().String()}
+	nobody := &leattest.MailServer{Address: l.Addr().String()}
 	require.NoError(t, l.Close())
-	p := serve(t, "leat", t.TempDir(), nobody.settings()...)
+	p := serve(t, "leat", t.TempDir(), nobody.Settings()...)
 	p.invite("ada@example.com")
 	p.eventually("the outcome", func() bool { return len(p.outcomes("notification.failed")) == 1 })
 	failed := p.outcomes("notification.failed")["ada@example.com"]
 	require.False(t, failed.Permanent)
-	require.Contains(t, failed.Error, nobody.address)
+	require.Contains(t, failed.Error, nobody.Address)
 	p.stop()
 }

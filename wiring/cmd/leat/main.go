@@ -21,10 +21,10 @@ func run() int {
 	defer stop()
 	app := command.App{
 		Serve: func(ctx context.Context, cfg *configs.Config, logger *slog.Logger) error {
-			return wiring.Serve(ctx, cfg, referenceService(), logger)
+			return wiring.Serve(ctx, cfg, service(), logger)
 		},
 		Migrate: func(ctx context.Context, cfg *configs.Config, logger *slog.Logger) error {
-			return wiring.Migrate(ctx, cfg, referenceService(), logger)
+			return wiring.Migrate(ctx, cfg, service(), logger)
 		},
 		Sets:    []string{"audit", "broadcast", "notify"},
 		Environ: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,

@@ -177,7 +177,7 @@ func TestStartSaysWhatIsWrongWithItsServers(t *testing.T) {
 	// With the data of the first, what is left is what differs.
 	t.Run("field by field", func(t *testing.T) {
 		t.Parallel()
-		p := launch(t, "leat", first.cmd.Dir, "bus.kind=nats", "nats.url="+plain.URL(), "nats.max_bytes=2000000")
+		p := launch(t, "leat", first.Dir(), "bus.kind=nats", "nats.url="+plain.URL(), "nats.max_bytes=2000000")
 		require.Equal(t, 5, p.wait(), p.output())
 		require.Contains(t, p.output(), "max_bytes (nats.max_bytes) is 1073741824, want 2000000; max_age (nats.max_age) is 2h0m0s, want 24h0m0s")
 	})

@@ -1,23 +1,17 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/leat-dev/leat/wiring/cmd/leat/leattest"
 )
 
 // The tests of this package talk to real processes. A process is this test binary, started again:
@@ -50,195 +44,65 @@ func (h hangUp) Run() int {
 }
 
 // patience bounds every wait for a process, in real time.
-const patience = 30 * time.Second
+const patience = leattest.Patience
 
 // process is a running program with its log.
 type process struct {
-	t     testing.TB
-	cmd   *exec.Cmd
-	api   string // host:port
-	ops   string
-	ended chan struct{}
-	err   error // of Wait; after ended
+	*leattest.Process
+	t        testing.TB
+	api, ops string // host:port
+}
 
-	mu      sync.Mutex
-	log     bytes.Buffer
-	listens map[string]string
-	grew    chan struct{}
+// program is what is run as "leat", the program itself, or "ledger".
+func program(t testing.TB, as string) leattest.Program {
+	t.Helper()
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	return leattest.Program{Path: exe, Env: []string{runVariable + "=" + as}}
 }
 
 // serve starts the program on free ports with its data in the folder, and waits until it is ready.
 func serve(t testing.TB, as, dir string, settings ...string) *process {
 	t.Helper()
-	p := launch(t, as, dir, settings...)
-	p.ops = p.listening("ops.listen")
-	if roles := strings.Join(settings, " "); !strings.Contains(roles, "roles=") || strings.Contains(roles, "roles=api") || strings.Contains(roles, "broadcast") {
-		p.api = p.listening("http.listen")
-	}
-	require.Eventually(t, func() bool {
-		resp, err := http.Get("http://" + p.ops + "/readyz")
-		if err != nil {
-			return false
-		}
-		defer resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	}, patience, 2*time.Millisecond, "not ready")
+	p := &process{t: t, Process: program(t, as).Serve(t, dir, settings...)}
+	p.api, p.ops = p.API, p.Ops
 	return p
 }
 
 func launch(t testing.TB, as, dir string, settings ...string) *process {
 	t.Helper()
-	exe, err := os.Executable()
-	require.NoError(t, err)
-	args := []string{"serve"}
-	for _, s := range append([]string{
-		"http.listen=127.0.0.1:0", "ops.listen=127.0.0.1:0", "inbox.listen=127.0.0.1:0",
-		"store.url=sqlite:" + filepath.Join(dir, "leat.db"), "log.format=json",
-	}, settings...) {
-		if strings.HasPrefix(s, "--") {
-			args = append(args, s)
-			continue
-		}
-		args = append(args, "--set", s)
-	}
-	p := &process{t: t, ended: make(chan struct{}), listens: map[string]string{}, grew: make(chan struct{})}
-	p.cmd = exec.Command(exe, args...)
-	p.cmd.Env = append(clean(os.Environ()), runVariable+"="+as)
-	p.cmd.Dir = dir
-	stderr, err := p.cmd.StderrPipe()
-	require.NoError(t, err)
-	require.NoError(t, p.cmd.Start())
-	go p.read(stderr)
-	t.Cleanup(func() {
-		select {
-		case <-p.ended:
-		default:
-			p.kill()
-		}
-		if t.Failed() {
-			t.Logf("log of the process:\n%s", p.output())
-		}
-	})
-	return p
+	return &process{t: t, Process: program(t, as).Launch(t, dir, settings...)}
 }
 
-// clean leaves out what would configure the program.
-func clean(environ []string) []string {
-	var out []string
-	for _, v := range environ {
-		if !strings.HasPrefix(v, "LEAT_") {
-			out = append(out, v)
-		}
-	}
-	return out
-}
-
-func (p *process) read(stderr io.Reader) {
-	lines := bufio.NewScanner(stderr)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var entry struct{ Msg, Key, Address string }
-		_ = json.Unmarshal(lines.Bytes(), &entry)
-		p.mu.Lock()
-		p.log.Write(lines.Bytes())
-		p.log.WriteByte('\n')
-		if entry.Msg == "listening" {
-			p.listens[entry.Key] = entry.Address
-		}
-		close(p.grew)
-		p.grew = make(chan struct{})
-		p.mu.Unlock()
-	}
-	p.err = p.cmd.Wait()
-	close(p.ended)
-}
-
-func (p *process) output() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
-}
+func (p *process) output() string { return p.Output() }
+func (p *process) kill()          { p.Kill() }
 
 // listening waits until the process has said where it listens.
 func (p *process) listening(key string) string {
 	p.t.Helper()
-	deadline := time.After(patience)
-	for {
-		p.mu.Lock()
-		address, grew := p.listens[key], p.grew
-		p.mu.Unlock()
-		if address != "" {
-			return address
-		}
-		select {
-		case <-grew:
-		case <-p.ended:
-			p.t.Fatalf("the process ended (%v) before it listened on %s:\n%s", p.err, key, p.output())
-		case <-deadline:
-			p.t.Fatalf("the process does not listen on %s:\n%s", key, p.output())
-		}
-	}
+	address, ok := p.Listening(key)
+	require.True(p.t, ok, "the process ended before it listened on %s:\n%s", key, p.output())
+	return address
 }
 
-// stop asks the process to end, and wants it to end well.
 func (p *process) stop() {
 	p.t.Helper()
-	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
-	require.Equal(p.t, 0, p.wait(), "exit code")
+	p.Stop()
 }
 
-// kill ends the process as a power cut would end it, as far as the process can tell.
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill()
-	<-p.ended
-}
-
-// wait returns the exit code.
 func (p *process) wait() int {
 	p.t.Helper()
-	select {
-	case <-p.ended:
-		return p.cmd.ProcessState.ExitCode()
-	case <-time.After(patience):
-		p.t.Fatalf("the process does not end:\n%s", p.output())
-		return -1
-	}
+	return p.Wait()
 }
 
-// call makes a request to the API and decodes the answer into out when that is not nil.
 func (p *process) call(method, path string, body, out any) int {
 	p.t.Helper()
-	var payload io.Reader
-	if body != nil {
-		raw, err := json.Marshal(body)
-		require.NoError(p.t, err)
-		payload = bytes.NewReader(raw)
-	}
-	req, err := http.NewRequest(method, "http://"+p.api+path, payload)
-	require.NoError(p.t, err)
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(p.t, err)
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	require.NoError(p.t, err)
-	if out != nil {
-		require.NoError(p.t, json.Unmarshal(raw, out), "%s %s: %d %s", method, path, resp.StatusCode, raw)
-	}
-	return resp.StatusCode
+	return p.Call(method, path, body, out)
 }
 
-// must makes a request that has to succeed.
 func (p *process) must(method, path string, body, out any) {
 	p.t.Helper()
-	var raw json.RawMessage
-	status := p.call(method, path, body, &raw)
-	require.Less(p.t, status, 300, "%s %s: %s", method, path, raw)
-	if out != nil {
-		require.NoError(p.t, json.Unmarshal(raw, out))
-	}
+	p.Must(method, path, body, out)
 }
 
 // eventually waits for a condition on the API.

@@ -120,7 +120,7 @@ func TestScenarioBRolesApart(t *testing.T) {
 			// Everybody has one invitation, and its outcome is back.
 			var to []string
 			for _, m := range mail.received() {
-				to = append(to, m.to)
+				to = append(to, m.To)
 			}
 			require.ElementsMatch(t, people, to)
 			require.Len(t, front.outcomes("notification.sent"), len(people))

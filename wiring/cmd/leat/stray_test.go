@@ -19,10 +19,7 @@ import (
 // command runs the program as a client of the process and returns what it prints.
 func (p *process) command(args ...string) (stdout string, code int) {
 	p.t.Helper()
-	exe, err := os.Executable()
-	require.NoError(p.t, err)
-	cmd := exec.Command(exe, append(args, "--server", "http://"+p.api)...)
-	cmd.Env = append(clean(os.Environ()), runVariable+"=leat")
+	cmd := program(p.t, "leat").Command(append(args, "--server", "http://"+p.api)...)
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {

@@ -1,0 +1,11 @@
+-- +goose Up
+-- Every call of the set "ledger" that was committed, in the order of the calls.
+CREATE TABLE leat_ledger (
+    seq      BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant   TEXT   NOT NULL,
+    event_id TEXT   NOT NULL,
+    key      TEXT   NOT NULL,
+    number   BIGINT NOT NULL,
+    position BIGINT NOT NULL,
+    redriven BIGINT NOT NULL -- 0 or 1
+);
