@@ -13,6 +13,9 @@ PATIENCE   ?= 30m
 # How long "make soak" puts the process under load, and on which store and bus.
 DURATION   ?= 10m
 HOUSE      ?= sqlite+sql
+# For "make prove": more flags, and a folder where the evidence of broken promises is kept.
+PROVEFLAGS ?= -v
+PROVE_KEEP ?=
 # What "make check" looks at.
 PACKAGES   ?= ./...
 
@@ -25,7 +28,7 @@ GOFILES = find . \( -name .git -o -name node_modules -o -name testdata -o -name 
 
 step = @printf '== %s\n' "$(1)"
 
-.PHONY: help build run test services check format-check vet lint race wire-check tidy-check generate conformance bench fuzz-short soak format clean
+.PHONY: help build run test services check prove prove-long format-check vet lint race wire-check tidy-check generate conformance bench fuzz-short soak format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +63,17 @@ services: ## Install what the tests of other stores and buses need: PostgreSQL (
 check: format-check vet lint race wire-check tidy-check ## Everything that must pass before a change is merged
 	$(call step,all checks passed)
 
+# The houses are worked two at a time: processes that die need a processor too.
+PROVE := LEAT_PROVE_KEEP=$(PROVE_KEEP) $(GO) test -tags prove -count=1 -parallel 2 $(PROVEFLAGS) ./wiring/cmd/leat/prove
+
+prove: ## Let the program die at every point that there is, and count what became of each promise: minutes
+	$(call step,prove)
+	$(PROVE) -timeout 20m
+
+prove-long: ## The same with more than a thousand deaths; the figures go to docs/guarantees.md: an hour
+	$(call step,prove: the long run)
+	LEAT_PROVE_LONG=1 LEAT_PROVE_PAGE=$(CURDIR)/docs/guarantees.md $(PROVE) -timeout 4h
+
 format-check:
 	$(call step,gofumpt)
 	@unformatted=$$($(GOFILES) | xargs $(TOOL) gofumpt -l) || exit 1; \
@@ -70,6 +84,7 @@ format-check:
 vet:
 	$(call step,vet)
 	$(GO) vet $(PACKAGES)
+	$(GO) vet -tags faults,prove ./app/fault/... ./wiring/cmd/leat/...
 
 lint: ## Run golangci-lint; the first time it is built, which takes minutes
 	$(call step,golangci-lint)

@@ -1,0 +1,73 @@
+//go:build prove
+
+package prove_test
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/leat-dev/leat/wiring/cmd/leat/prove/oracle"
+	"github.com/leat-dev/leat/wiring/cmd/leat/prove/report"
+)
+
+// results gathers what all tests of a run have counted.
+type results struct {
+	mu     sync.Mutex
+	rows   map[place]*report.Row
+	deaths int
+	commit string
+}
+
+type place struct {
+	promise         oracle.Promise
+	scenario, house string
+}
+
+// add takes a life's last verdict in.
+func (r *results) add(scenario string, l *life) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.deaths += l.deaths
+	v := l.verdict
+	for promise, counted := range map[oracle.Promise]int{
+		oracle.Kept: v.Events, oracle.Settled: v.Events, oracle.Once: v.Once, oracle.InOrder: v.Events,
+		oracle.Mailed: v.Mails, oracle.Live: v.Frames, oracle.TenantsKept: v.Events,
+	} {
+		at := place{promise, scenario, l.house.String()}
+		row := r.rows[at]
+		if row == nil {
+			row = &report.Row{Promise: int(promise), House: at.house, Scenario: scenario, Seed: run.seed}
+			if r.rows == nil {
+				r.rows = map[place]*report.Row{}
+			}
+			r.rows[at] = row
+		}
+		row.Runs += l.deaths
+		row.Counted += counted
+		row.Lost += v.Count(promise, oracle.Lost)
+		row.Ghost += v.Count(promise, oracle.Ghost)
+		row.Twice += v.Count(promise, oracle.Twice)
+		row.Disorder += v.Count(promise, oracle.Disorder)
+		row.Crossed += v.Count(promise, oracle.Crossed)
+	}
+}
+
+// table is one row for each promise, scenario and house.
+func (r *results) table() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var rows []report.Row
+	for _, row := range r.rows {
+		rows = append(rows, *row)
+	}
+	return report.Table(rows)
+}
+
+// summary is a sentence about the run.
+func (r *results) summary(took time.Duration) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return fmt.Sprintf("%s, commit %s, seed %d: %d processes died, %v in all.",
+		time.Now().UTC().Format(time.DateOnly), r.commit, run.seed, r.deaths, took.Round(time.Second))
+}
