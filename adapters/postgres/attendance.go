@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/settle"
 )
 
@@ -40,6 +41,7 @@ func (db *DB) Attend(ctx context.Context, c settle.Claim) (settle.Attendance, er
 		if err := t.conn.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
+		fault.Point("postgres.attended")
 		if first {
 			t.touch(TopicLanes)
 		}
@@ -55,6 +57,8 @@ func (db *DB) Leave(ctx context.Context, set, owner string) error {
 		b := &pgx.Batch{}
 		b.Queue(db.q.leave, set, owner)
 		b.Queue(db.q.absent, set, db.leaseNow())
-		return t.conn.SendBatch(t.ctx(ctx), b).Close()
+		err := t.conn.SendBatch(t.ctx(ctx), b).Close()
+		fault.Point("postgres.left")
+		return err
 	}))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/settle"
 	"github.com/leat-dev/leat/domain"
 )
@@ -51,6 +52,7 @@ func (db *DB) Attend(ctx context.Context, c settle.Claim) (settle.Attendance, er
 		if _, err := t.w.exec(db.q.attend, c.Set, c.Owner, c.Lanes, now.Add(c.TTL).UnixMicro()); err != nil {
 			return err
 		}
+		fault.Point("sqlite.attended")
 		return t.w.row(db.q.attending, []any{c.Set, c.Lanes, now.UnixMicro()}, &a.Owners)
 	})
 	return a, doing("attend to the lanes of "+c.Set, err)
@@ -73,6 +75,7 @@ func (db *DB) Leave(ctx context.Context, set, owner string) error {
 	return doing("leave the lanes of "+set, db.write(ctx, func(t *tx) error {
 		t.touch(TopicLanes)
 		_, err := t.w.exec(db.q.leave, set, owner)
+		fault.Point("sqlite.left")
 		return err
 	}))
 }

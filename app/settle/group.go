@@ -224,6 +224,7 @@ func (g *Group) keep(ctx context.Context, changed <-chan struct{}) {
 
 // drain keeps the leases until the lanes have ended.
 func (g *Group) drain(renew <-chan time.Time) {
+	fault.Point("settle.leaving")
 	if err := g.store.Leave(context.Background(), g.set.Name(), g.cfg.Owner); err != nil { // bounded by the store
 		g.logger.Warn("tell the other processes that this one ends", "error", err)
 	}

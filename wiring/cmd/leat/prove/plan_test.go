@@ -28,6 +28,8 @@ func planOf(point string) plan {
 	switch what {
 	case "prepared", "sets-registered", "leases-expired", "leading":
 		return plan{working, 1}
+	case "attended":
+		return plan{working, 8}
 	case "part-begun", "making-consumer", "consumer-made":
 		return plan{working, 4}
 	case "deciding-letter", "letter-decided", "burying", "buried", "parking", "parked", "parked-in-hand", "parked-behind",
@@ -39,7 +41,7 @@ func planOf(point string) plan {
 		return plan{fresh, 1}
 	case "stopping", "stopped", "draining":
 		return plan{draining, 1}
-	case "cursors-advanced":
+	case "cursors-advanced", "leaving", "left":
 		return plan{draining, 2}
 	case "part-stopping", "part-stopped":
 		return plan{draining, 6}
