@@ -8,13 +8,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/fault"
+	"github.com/leat-dev/leat/app/settle"
 )
 
 const (
 	maxBatch  = 256                    // how many callers share a commit at most
 	gatherMin = 8                      // with so many, others are likely to come: those of the commit before
-	gatherFor = 300 * time.Microsecond // how long to wait for them
+	gatherFor = 300 * time.Microsecond // how long to wait for them, or for a lane that goes on
 	batchFor  = 20 * time.Millisecond  // how long callers are taken in, where their functions are slow
 	queueSize = 1024                   // how many callers wait in order; more wait for room
 )
@@ -34,7 +36,9 @@ type committer struct {
 	// a caller may end the goroutine (runtime.Goexit); another one then goes on with the batch.
 	batch    []*request // applied, not committed
 	running  bool       // a transaction is open
-	before   int        // how many shared the last commit
+	callers  int        // in the batch, who are told only after the commit
+	before   int        // how many of them shared the last commit
+	lanes    lanes
 	finished bool
 }
 
@@ -44,6 +48,7 @@ type request struct {
 	fn    func(t *tx) error
 	alone func() error // instead of fn: runs between transactions
 	bare  bool         // fn needs no savepoint
+	work  *settle.Work // fn settles it
 	state atomic.Int32
 	done  chan struct{} // closed when the outcome is known
 
@@ -54,7 +59,7 @@ type request struct {
 	exited   bool // fn called runtime.Goexit
 	touched  []string
 	after    []func() // the caller runs them after the commit
-	head     int64    // the last position it gave, 0 for none
+	appended []event.Envelope
 }
 
 const (
@@ -64,7 +69,7 @@ const (
 )
 
 func newCommitter(db *DB, w *writer) *committer {
-	c := &committer{db: db, w: w, queue: make(chan *request, queueSize), ended: make(chan struct{})}
+	c := &committer{db: db, w: w, queue: make(chan *request, queueSize), ended: make(chan struct{}), lanes: newLanes()}
 	go c.run()
 	return c
 }
@@ -85,6 +90,11 @@ func (c *committer) close() {
 // without a savepoint.
 func (c *committer) submit(ctx context.Context, bare bool, fn func(t *tx) error) error {
 	return c.await(&request{ctx: ctx, fn: fn, bare: bare, done: make(chan struct{})})
+}
+
+// settle is submit for works of lanes that are no part of another transaction.
+func (c *committer) settle(ctx context.Context, bare bool, w *settle.Work, fn func(t *tx) error) error {
+	return c.await(&request{ctx: ctx, fn: fn, bare: bare, work: w, done: make(chan struct{})})
 }
 
 // exclusively runs fn while no transaction is open.
@@ -160,9 +170,10 @@ func (c *committer) run() {
 
 // gather runs what waits in the queue, until there is nothing more or the batch is full. With some
 // callers in the batch, and fewer than in the one before, it waits a little for the others: they have just
-// been told and are likely to come again.
+// been told and are likely to come again. It also waits a little for lanes that said they would go on,
+// each time that one has come.
 func (c *committer) gather() {
-	var company <-chan time.Time
+	var company *time.Timer
 	began := time.Now() // of the machine: this is about callers who wait, not about what is stored
 	for !c.w.gone && len(c.batch) < maxBatch && time.Since(began) < batchFor {
 		select {
@@ -174,13 +185,16 @@ func (c *committer) gather() {
 			continue
 		default:
 		}
-		if len(c.batch) < gatherMin || len(c.batch) >= c.before {
+		goesOn := c.lanes.expected()
+		if !goesOn && (c.callers < gatherMin || c.callers >= c.before) {
 			return
 		}
-		if company == nil {
-			timer := time.NewTimer(gatherFor)
-			defer timer.Stop()
-			company = timer.C
+		switch {
+		case company == nil:
+			company = time.NewTimer(gatherFor)
+			defer company.Stop()
+		case goesOn:
+			company.Reset(gatherFor)
 		}
 		select {
 		case r, ok := <-c.queue:
@@ -188,7 +202,8 @@ func (c *committer) gather() {
 				return
 			}
 			c.take(r)
-		case <-company:
+		case <-company.C:
+			c.lanes.late()
 			return
 		}
 	}
@@ -211,12 +226,25 @@ func (c *committer) take(r *request) {
 		r.guard(r.alone)
 		return
 	}
+	if r.work != nil {
+		if err := c.lanes.arrive(r.work); err != nil {
+			r.end(err)
+			return
+		}
+	}
 	if !c.running {
 		if err := c.w.begin(); err != nil {
 			r.end(lost(err))
 			return
 		}
 		c.running = true
+	}
+	if r.work == nil && !r.bare {
+		// It may look at cursors, or change them.
+		if err := c.lanes.moveCursors(c.db, c.w); err != nil {
+			r.end(lost(err))
+			return
+		}
 	}
 	c.apply(r)
 }
@@ -243,9 +271,12 @@ func (c *committer) apply(r *request) {
 		r.err = lost(cmp.Or(r.err, errLost))
 	}
 	if r.err == nil && !r.panicky {
-		r.touched, r.after, r.head = t.touched, t.after, t.head
+		r.touched, r.after, r.appended = t.touched, t.after, t.appended
 		c.batch = append(c.batch, r)
 		joined = true
+		if r.work == nil || !c.lanes.apply(r.work) {
+			c.callers++
+		}
 	}
 }
 
@@ -264,7 +295,7 @@ func (r *request) guard(fn func() error) {
 // finish commits the batch and tells its callers.
 func (c *committer) finish() {
 	batch := c.batch
-	c.batch, c.running, c.before = nil, false, len(batch)
+	c.batch, c.running, c.before, c.callers = nil, false, c.callers, 0
 	fault.Point("sqlite.before-commit")
 	var err error
 	if len(batch) == 0 || c.w.gone {
@@ -272,15 +303,26 @@ func (c *committer) finish() {
 			err = lost(errLost)
 		}
 		c.w.rollback()
-	} else if err = c.w.commit(); err != nil {
-		err = lost(err)
+	} else {
+		if err = c.lanes.moveCursors(c.db, c.w); err == nil {
+			err = c.w.commit()
+		} else {
+			c.w.rollback()
+		}
+		if err != nil {
+			err = lost(err)
+		}
 	}
+	c.lanes.end(batch, err)
 	if err != nil {
 		c.db.logger.Error("the store lost a transaction", "error", err, "callers", len(batch))
 	} else if len(batch) > 0 {
 		fault.Point("sqlite.committed")
 		for _, r := range batch {
-			c.db.head.Store(max(c.db.head.Load(), r.head)) // before anybody is told to look
+			if n := len(r.appended); n > 0 { // before anybody is told to look
+				c.db.recent.add(r.appended)
+				c.db.head.Store(r.appended[n-1].Position)
+			}
 		}
 		c.db.topics.committed(batch)
 		fault.Point("sqlite.announced")

@@ -78,7 +78,7 @@ func (db *DB) admit(t *tx, c settle.Claim, now int64) error {
 	if err := t.w.row(db.q.oldLanes, []any{c.Set}, &fence, &released); err != nil {
 		return err
 	}
-	clear(t.w.fences)
+	t.w.forget()
 	if _, err := t.w.exec(db.q.dropLanes, c.Set); err != nil {
 		return err
 	}

@@ -60,9 +60,11 @@ func (db *DB) insert(t *tx, e *event.Envelope, now int64) (eventlog.Receipt, err
 		return r, err
 	}
 	if n > 0 {
-		if t.head, err = res.LastInsertId(); err != nil {
+		position, err := res.LastInsertId()
+		if err != nil {
 			return r, err
 		}
+		t.appended = append(t.appended, asRead(*e, position, now))
 	} else {
 		r.Duplicate = true
 		if err := t.w.row(db.q.findFirst, []any{e.ID, e.Source, e.Tenant}, &now); err != nil {
@@ -91,6 +93,11 @@ func (db *DB) Read(ctx context.Context, after int64, slots eventlog.SlotSet, lim
 	}
 	if head <= after || limit <= 0 {
 		return nil, after, nil
+	}
+	if _, outside := q.(reading); outside {
+		if events, through, ok := db.recent.read(after, head, slots, limit); ok {
+			return events, through, nil
+		}
 	}
 	var rows *sql.Rows
 	if slots == 0 || slots == ^eventlog.SlotSet(0) {

@@ -44,7 +44,8 @@ type DB struct {
 	committer *committer
 	topics    *topics
 
-	head atomic.Int64 // the last position that was committed
+	head   atomic.Int64 // the last position that was committed
+	recent recent       // the newest events
 
 	closed   atomic.Bool
 	closing  sync.Once
@@ -139,6 +140,7 @@ func (db *DB) start(ctx context.Context) (err error) {
 		return unavailable(db.path, err)
 	}
 	db.head.Store(head)
+	db.recent.forget(head)
 	return nil
 }
 

@@ -48,6 +48,7 @@ func (db *DB) Prune(ctx context.Context, before time.Time, limit int) (int, erro
 	if err != nil {
 		return 0, doing("prune the log", err)
 	}
+	db.recent.forget(db.head.Load())
 	return pruned, nil
 }
 

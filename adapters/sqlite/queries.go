@@ -13,14 +13,14 @@ type queries struct {
 	minimumCursor, prunable, pruneEvents, prunedThrough                         string
 
 	// Handler sets and their lanes.
-	setExists, insertSet, updateSet, insertCursors, setPaused        string
-	setClaims, setLanes, parkedOfSet                                 string
-	sets, owners, cursors, parkedCounts, deliveries, backlog, oldest string
-	lane, takeLane, renewLane, releaseLane, noteInHand               string
-	fenceLanes, liveOwner, oldLanes, dropLanes, newLanes             string
-	attends, attend, attending, absent, leave, freeLanes             string
-	fence, expireLeases, moveCursor, park, unpark, parked, redrive   string
-	deleteSet                                                        []string
+	setExists, insertSet, updateSet, insertCursors, setPaused              string
+	setClaims, setLanes, parkedOfSet                                       string
+	sets, owners, cursors, parkedCounts, deliveries, backlog, oldest       string
+	lane, takeLane, renewLane, releaseLane, noteInHand                     string
+	fenceLanes, liveOwner, oldLanes, dropLanes, newLanes                   string
+	attends, attend, attending, absent, leave, freeLanes                   string
+	fence, expireLeases, cursor, moveCursor, park, unpark, parked, redrive string
+	deleteSet                                                              []string
 
 	// Dead letters.
 	letter, deleteLetter, insertLetter, handledLetter, decideLetter, countLetters string
@@ -99,6 +99,7 @@ func newQueries(prefix string) queries {
 		fence:        in(`SELECT fence FROM leat_lanes WHERE set_name = ? AND lane = ? AND released = 0`),
 		expireLeases: in(`UPDATE leat_lanes SET expires = 0 WHERE released = 0`),
 
+		cursor:     in(`SELECT position FROM leat_cursors WHERE set_name = ? AND slot = ?`),
 		moveCursor: in(`UPDATE leat_cursors SET position = ?1 WHERE set_name = ?2 AND slot = ?3 AND position < ?1`),
 		park: in(`INSERT INTO leat_parked (set_name, position, slot, tenant, partition_key, state, attempts, due, reason) VALUES (?,?,?,?,?,?,?,?,?)
 			ON CONFLICT (set_name, position) DO UPDATE SET state = CASE leat_parked.state WHEN 'redrive' THEN 'redrive' ELSE excluded.state END,

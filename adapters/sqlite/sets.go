@@ -30,7 +30,7 @@ func (db *DB) Register(ctx context.Context, r settle.Registration) error {
 			return err
 		}
 		if known {
-			clear(t.w.fences)
+			t.w.forget()
 			t.touch(TopicSettle)
 			if _, err := t.w.exec(db.q.updateSet, string(list), r.Set); err != nil {
 				return err
@@ -97,7 +97,7 @@ func (db *DB) Forget(ctx context.Context, set string, types ...string) (settle.F
 		if err := t.w.row(db.q.parkedOfSet, []any{set}, &gone.Parked); err != nil {
 			return err
 		}
-		clear(t.w.fences)
+		t.w.forget()
 		for _, query := range db.q.deleteSet {
 			if _, err := t.w.exec(query, set); err != nil {
 				return err

@@ -19,12 +19,15 @@ func (db *DB) Settle(ctx context.Context, w settle.Work) error {
 		return fmt.Errorf("settle event %s: it cannot be parked and dead at once", w.Event.ID)
 	}
 	bare := w.Effect == nil && w.First && w.Dead == nil && w.Park == nil // one cursor moves
-	return db.submit(ctx, bare, func(t *tx) error {
+	joins, err := db.txOf(ctx)
+	if err != nil {
+		return err
+	}
+	write := func(t *tx) error {
 		if err := db.checkFence(t, w.Lease); err != nil {
 			return err
 		}
-		// First, so that what is settled already runs no effect again.
-		if err := db.moveCursor(t, w); err != nil {
+		if err := db.enter(t, w, joins != nil); err != nil {
 			return err
 		}
 		if w.Effect != nil {
@@ -34,23 +37,46 @@ func (db *DB) Settle(ctx context.Context, w settle.Work) error {
 			fault.Point("sqlite.effect-made")
 		}
 		return doing("settle event "+w.Event.ID, db.record(t, w))
-	})
+	}
+	if joins != nil {
+		return db.submit(ctx, bare, write)
+	}
+	return db.committer.settle(ctx, bare, &w, write)
 }
 
-// moveCursor moves the cursor to an event that is delivered for the first time.
-func (db *DB) moveCursor(t *tx, w settle.Work) error {
+// enter refuses what is settled already, before its effect is run again, and moves the cursor of a
+// first delivery: now, in a transaction of somebody else, or before the commit (lanes.apply).
+func (db *DB) enter(t *tx, w settle.Work, joins bool) error {
 	if !w.First {
 		return nil
 	}
-	res, err := t.w.exec(db.q.moveCursor, w.Event.Position, w.Lease.Set, w.Event.Slot)
-	if err != nil {
+	key := cursorKey{w.Lease.Set, w.Event.Slot}
+	stands, err := db.stands(t, key)
+	switch {
+	case noRow(err):
+		return settle.ErrSettled
+	case err != nil:
 		return doing("settle event "+w.Event.ID, err)
+	case w.Event.Position <= stands:
+		return settle.ErrSettled
+	case !joins:
+		return nil
 	}
-	n, err := res.RowsAffected()
-	if err == nil && n == 0 {
-		err = settle.ErrSettled
+	delete(t.w.cursors, key)
+	_, err = t.w.exec(db.q.moveCursor, w.Event.Position, key.set, key.slot)
+	return doing("settle event "+w.Event.ID, err)
+}
+
+// stands returns where a cursor is, with what the transaction has settled so far.
+func (db *DB) stands(t *tx, key cursorKey) (int64, error) {
+	position, ok := t.w.cursors[key]
+	if !ok {
+		if err := t.w.row(db.q.cursor, []any{key.set, key.slot}, &position); err != nil {
+			return 0, err
+		}
+		t.w.cursors[key] = position
 	}
-	return err
+	return max(position, db.committer.lanes.cursors[key]), nil
 }
 
 // record writes the rest of an outcome.
@@ -109,6 +135,7 @@ func (db *DB) Advance(ctx context.Context, l settle.Lease, cursors map[int]int64
 			return err
 		}
 		for slot, position := range cursors {
+			delete(t.w.cursors, cursorKey{l.Set, slot})
 			if _, err := t.w.exec(db.q.moveCursor, position, l.Set, slot); err != nil {
 				return doing("move the cursors of "+l.Set, err)
 			}

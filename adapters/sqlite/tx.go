@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
 )
 
@@ -116,14 +117,14 @@ func (db *DB) txOf(ctx context.Context) (*tx, error) {
 // tx is one caller's part of a transaction. The goroutine of the committer uses it, and what the
 // caller's function hands the context to.
 type tx struct {
-	db      *DB
-	w       *writer
-	depth   int
-	touched []string
-	after   []func() // to be run after the commit
-	head    int64    // the last position given
-	ended   atomic.Bool
-	reading atomic.Bool // there are open rows of SQL
+	db       *DB
+	w        *writer
+	depth    int
+	touched  []string
+	after    []func()         // to be run after the commit
+	appended []event.Envelope // to the log, with their positions
+	ended    atomic.Bool
+	reading  atomic.Bool // there are open rows of SQL
 }
 
 func (t *tx) touch(topic string) {
@@ -141,11 +142,11 @@ func (t *tx) nested(fn func() error) error {
 		return doing("set a savepoint", err)
 	}
 	t.depth++
-	touched, after, head, kept := len(t.touched), len(t.after), t.head, false
+	touched, after, appended, kept := len(t.touched), len(t.after), len(t.appended), false
 	defer func() {
 		t.depth--
 		if !kept {
-			t.touched, t.after, t.head = t.touched[:touched], t.after[:after], head
+			t.touched, t.after, t.appended = t.touched[:touched], t.after[:after], t.appended[:appended]
 			t.w.undo(t.depth)
 		}
 	}()
@@ -176,6 +177,9 @@ func (q txQuerier) ExecContext(ctx context.Context, query string, args ...any) (
 	if err := q.ready(ctx); err != nil {
 		return nil, err
 	}
+	if s := q.t.w.kept(query); s != nil {
+		return s.ExecContext(context.WithoutCancel(ctx), args...)
+	}
 	return q.t.w.conn.ExecContext(context.WithoutCancel(ctx), query, args...)
 }
 
@@ -183,12 +187,18 @@ func (q txQuerier) QueryContext(ctx context.Context, query string, args ...any) 
 	if err := q.ready(ctx); err != nil {
 		return nil, err
 	}
+	if s := q.t.w.kept(query); s != nil {
+		return s.QueryContext(context.WithoutCancel(ctx), args...)
+	}
 	return q.t.w.conn.QueryContext(context.WithoutCancel(ctx), query, args...)
 }
 
 func (q txQuerier) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	if err := q.ready(ctx); err != nil {
 		return q.t.db.failedRow(err)
+	}
+	if s := q.t.w.kept(query); s != nil {
+		return s.QueryRowContext(context.WithoutCancel(ctx), args...)
 	}
 	return q.t.w.conn.QueryRowContext(context.WithoutCancel(ctx), query, args...)
 }

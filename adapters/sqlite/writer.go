@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	driver "modernc.org/sqlite"
 
@@ -16,9 +17,13 @@ import (
 type writer struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
+	// theirs holds statements of services, which say the same over and over.
+	theirs map[string]*sql.Stmt
 	// fences holds the live fence of lanes, read once. It is right because nobody else writes: who
 	// changes a lease takes the entry out, and a rollback empties the map.
 	fences map[laneKey]int64
+	// cursors holds where cursors stand, in the same way: so that a lane's work need not ask.
+	cursors map[cursorKey]int64
 
 	open       bool // between BEGIN and its end
 	committing bool // COMMIT comes from the committer
@@ -29,7 +34,10 @@ type writer struct {
 // itself on some errors, after which the statements that follow would commit one by one, and a
 // statement of a caller could be COMMIT. Nothing commits but what the committer commits.
 func newWriter(conn *sql.Conn) (*writer, error) {
-	w := &writer{conn: conn, stmts: map[string]*sql.Stmt{}, fences: map[laneKey]int64{}}
+	w := &writer{
+		conn: conn, stmts: map[string]*sql.Stmt{}, theirs: map[string]*sql.Stmt{},
+		fences: map[laneKey]int64{}, cursors: map[cursorKey]int64{},
+	}
 	err := w.hooks(
 		func() int32 {
 			if w.open && !w.committing {
@@ -63,6 +71,9 @@ func (w *writer) close() error {
 	for _, s := range w.stmts {
 		_ = s.Close()
 	}
+	for _, s := range w.theirs {
+		_ = s.Close()
+	}
 	_ = w.hooks(nil, nil)
 	return w.conn.Close()
 }
@@ -78,6 +89,26 @@ func (w *writer) prepared(query string) (*sql.Stmt, error) {
 	}
 	w.stmts[query] = s
 	return s, nil
+}
+
+// maxTheirs is how many statements of services are kept; who makes up more of them has each prepared anew.
+const maxTheirs = 256
+
+// kept returns the statement for a query of a service, nil when it is better run as it is: it may
+// be several, or wrong.
+func (w *writer) kept(query string) *sql.Stmt {
+	if s, ok := w.theirs[query]; ok {
+		return s
+	}
+	if len(w.theirs) == maxTheirs || strings.Contains(query, ";") {
+		return nil
+	}
+	s, err := w.conn.PrepareContext(context.Background(), query)
+	if err != nil {
+		return nil
+	}
+	w.theirs[query] = s
+	return s
 }
 
 func (w *writer) exec(query string, args ...any) (sql.Result, error) {
@@ -101,6 +132,12 @@ func (w *writer) row(query string, args []any, dest ...any) error {
 		return err
 	}
 	return s.QueryRowContext(context.Background(), args...).Scan(dest...)
+}
+
+// forget drops what the writer knows of lanes: it may be undone, or is about to change.
+func (w *writer) forget() {
+	clear(w.fences)
+	clear(w.cursors)
 }
 
 func noRow(err error) bool { return errors.Is(err, sql.ErrNoRows) }
@@ -131,7 +168,7 @@ func (w *writer) commit() error {
 
 func (w *writer) rollback() {
 	w.open = false
-	clear(w.fences)
+	w.forget()
 	if !w.gone {
 		_, _ = w.exec("ROLLBACK") // an error means that there is nothing to roll back
 	}
@@ -150,7 +187,7 @@ func (w *writer) release(depth int) error {
 }
 
 func (w *writer) undo(depth int) {
-	clear(w.fences)
+	w.forget()
 	if w.gone {
 		return
 	}

@@ -31,7 +31,11 @@ type Attempt struct {
 	Redriven bool // given back from the dead letters
 
 	lane    *lane
-	first   bool // not parked before
+	lease   Lease
+	run     int
+	first   bool          // not parked before
+	more    bool          // the lane has another one to go on with
+	applied chan struct{} // closed when only the commit is missing; nil: the lane does not ask
 	outcome Outcome
 	parked  Parked
 	refused error // ErrFenced or ErrSettled
@@ -51,7 +55,11 @@ func (a *Attempt) Outcome() Outcome { return a.outcome }
 // Handled settles the event. effect, when there is one, runs in the transaction that does it;
 // its error is returned as it is and nothing is written.
 func (a *Attempt) Handled(ctx context.Context, effect func(ctx context.Context) error) error {
-	return a.settle(ctx, Handled, Work{Effect: effect})
+	w := Work{Effect: effect}
+	if a.applied != nil {
+		w.Applied, w.More = func() { close(a.applied) }, a.more
+	}
+	return a.settle(ctx, Handled, w)
 }
 
 // maxReason bounds what is stored of an error's text, in bytes.
@@ -94,7 +102,7 @@ func (a *Attempt) Bury(ctx context.Context, reason string) error {
 }
 
 func (a *Attempt) settle(ctx context.Context, o Outcome, w Work) error {
-	w.Lease, w.Event, w.First = a.lane.lease, a.Event, a.first
+	w.Lease, w.Run, w.Event, w.First = a.lease, a.run, a.Event, a.first
 	if err := a.lane.group.store.Settle(ctx, w); err != nil {
 		for _, final := range []error{ErrFenced, ErrSettled} {
 			if errors.Is(err, final) {

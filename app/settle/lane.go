@@ -47,12 +47,15 @@ type lane struct {
 	suspects int       // for so many events at most
 	latest   time.Time // see nextDue
 	turn     bool      // parked and new events take turns
+	flights  []flight
+	runs     int  // works of one run stand and fall in their order
+	more     bool // another event follows the one that is taken now, as far as is known
 }
 
 func newLane(g *Group, number int) *lane {
 	l := &lane{
 		group: g, number: number, slots: slotsOf(number, g.policy.Lanes),
-		inbox: make(chan arrival, g.cfg.Inbox), wake: make(chan struct{}, 1),
+		inbox: make(chan arrival, g.cfg.Inbox), wake: make(chan struct{}, 1), runs: 1,
 	}
 	l.slotSet = eventlog.Slots(l.slots...)
 	return l
@@ -174,6 +177,7 @@ func (l *lane) letGo(stopping bool) {
 	// The lane's context has ended; this is bounded by the store.
 	ctx := context.Background()
 	fault.Point("settle.letting-go")
+	_ = l.land(true) // what did not get there is the next owner's
 	if err := l.flush(ctx); err != nil && !errors.Is(err, ErrFenced) {
 		l.group.logger.Warn("store how far a lane is", "lane", l.number, "error", err)
 	}
@@ -188,6 +192,9 @@ func (l *lane) work(ctx context.Context) error {
 	defer flush.Stop()
 	for {
 		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := l.pausing(l.land(false)); err != nil {
 			return err
 		}
 		if l.stale.Swap(false) {
@@ -229,11 +236,17 @@ func (l *lane) wait(ctx context.Context, inbox <-chan arrival, due clockwork.Tim
 		isDue = due.Chan()
 		defer due.Stop()
 	}
+	var landed, crashed <-chan struct{}
+	if len(l.flights) > 0 {
+		landed, crashed = l.flights[0].message.Acked(), l.flights[0].message.Nacked()
+	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-l.wake:
 	case <-isDue:
+	case <-landed:
+	case <-crashed:
 	case <-flush.Chan():
 		l.idle()
 		return l.flush(ctx)
@@ -324,10 +337,10 @@ func (l *lane) caughtUp(seen int64) {
 // errPaused says that the set was paused before the event in hand got its outcome.
 var errPaused = errors.New("the set was paused")
 
-// pausing lets the lane go on when err only says that the set was paused; the lane then finds what
-// it had in hand in the log.
+// pausing lets the lane go on when err only says that the set was paused, or that the lane went
+// back; the lane then finds what it had in hand in the log.
 func (l *lane) pausing(err error) error {
-	if errors.Is(err, errPaused) {
+	if errors.Is(err, errPaused) || errors.Is(err, errVoided) {
 		l.behind.Store(true)
 		return nil
 	}
@@ -379,7 +392,7 @@ func (l *lane) tryParked(ctx context.Context) (bool, error) {
 	a := &Attempt{
 		Set: l.group.set.Name(), Event: events[0], Number: p.Attempts + 1, Redriven: p.State == Redrive, lane: l,
 	}
-	if err := l.deliver(ctx, a); err != nil {
+	if _, err := l.deliver(ctx, a); err != nil {
 		l.waiting.put(p)
 		return false, l.pausing(err)
 	}
@@ -403,11 +416,13 @@ func (l *lane) catchUp(ctx context.Context) error {
 		return l.rest(ctx, fmt.Errorf("read the log after %d: %w", after, err))
 	}
 	fault.Point("settle.page-read")
+	run := l.runs
 	for i := range events {
-		if l.interrupted() {
+		if l.interrupted() || l.runs != run { // in another run the lane may stand before the page
 			l.behind.Store(true)
 			return nil
 		}
+		l.more = i+1 < len(events)
 		if err := l.take(ctx, events[i]); err != nil {
 			return l.pausing(err)
 		}
@@ -455,6 +470,7 @@ func (l *lane) sleep(ctx context.Context, d time.Duration) error {
 func (l *lane) arrive(ctx context.Context, a arrival) error {
 	fault.Point("settle.arrived")
 	l.caughtUp(a.seen) // what was dealt before this one is done
+	l.more = len(l.inbox) > 0
 	if err := l.reach(ctx, a.Entry); err != nil {
 		if errors.Is(err, ErrSettled) {
 			a.message.Ack() // the log has what there is to do
@@ -466,9 +482,7 @@ func (l *lane) arrive(ctx context.Context, a arrival) error {
 		}
 		return err
 	}
-	fault.Point("settle.before-ack")
-	a.message.Ack()
-	fault.Point("settle.acked")
+	l.ackWith(a)
 	return nil
 }
 
@@ -492,6 +506,9 @@ func (l *lane) reach(ctx context.Context, e bus.Entry) error {
 
 // take handles one new event, the next of its slot, and moves the lane past it.
 func (l *lane) take(ctx context.Context, e event.Envelope) error {
+	if err := l.land(false); err != nil {
+		return err
+	}
 	if e.Position <= l.cursors[e.Slot] {
 		return nil
 	}
@@ -513,52 +530,60 @@ func (l *lane) take(ctx context.Context, e event.Envelope) error {
 
 // first gives a new event to the handler.
 func (l *lane) first(ctx context.Context, e event.Envelope) error {
-	a := &Attempt{Set: l.group.set.Name(), Event: e, Number: 1, lane: l, first: true}
-	if err := l.deliver(ctx, a); err != nil {
-		return err
-	}
-	if a.outcome == Retried {
+	a := &Attempt{Set: l.group.set.Name(), Event: e, Number: 1, lane: l, first: true, more: l.more}
+	flies, err := l.deliver(ctx, a)
+	if err == nil && !flies && a.outcome == Retried {
 		l.waiting.add(a.parked)
 	}
-	return nil
+	return err
 }
 
 // parkBehind puts a new event behind the parked ones of its key.
 func (l *lane) parkBehind(ctx context.Context, e event.Envelope) error {
 	p := Parked{Position: e.Position, Slot: e.Slot, Key: e.Key(), State: Behind}
 	for {
-		err := l.group.store.Settle(ctx, Work{Lease: l.lease, Event: e, First: true, Park: &p})
+		err := l.group.store.Settle(ctx, Work{Lease: l.lease, Run: l.runs, Event: e, First: true, Park: &p})
 		if err == nil {
 			fault.Point("settle.parked-behind")
 			l.waiting.add(p)
 			return nil
 		}
+		// What went before it may have failed with it, and comes first then.
+		if err := l.land(true); err != nil {
+			return err
+		}
 		if errors.Is(err, ErrFenced) || errors.Is(err, ErrSettled) {
 			return err
 		}
+		l.runs++
 		if err := l.rest(ctx, fmt.Errorf("park %s %s behind its key: %w", e.Type, e.ID, err)); err != nil {
 			return err
 		}
 	}
 }
 
-// deliver sends the event through the router until it has an outcome. What is in hand when ctx
-// ends is waited for; it returns an error when there is no outcome.
-func (l *lane) deliver(ctx context.Context, a *Attempt) error {
+// deliver sends the event through the router until it has an outcome; what is in hand when ctx
+// ends is waited for. flies says that the outcome waits only for its commit and the lane may go on;
+// the attempt is the router's until it lands. An error says that there is no outcome.
+func (l *lane) deliver(ctx context.Context, a *Attempt) (flies bool, err error) {
 	if done, err := l.beCareful(ctx, a); done || err != nil {
-		return err
+		return false, err
 	}
 	for {
 		if left := l.group.pause.left(); left > 0 {
 			if err := l.sleep(ctx, left); err != nil {
-				return err
+				return false, err
 			}
 		}
 		if err := ctx.Err(); err != nil {
-			return err // although the router may be ready to take it
+			return false, err // although the router may be ready to take it
 		}
 		if l.group.paused.Load() {
-			return errPaused
+			return false, errPaused
+		}
+		a.lease, a.run = l.lease, l.runs
+		if a.first && l.careful == 0 {
+			a.applied = make(chan struct{})
 		}
 		fault.Point("settle.handing-over")
 		m := event.ToMessage(a.Event)
@@ -569,30 +594,38 @@ func (l *lane) deliver(ctx context.Context, a *Attempt) error {
 		}))
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, ctx.Err()
 		case l.group.out <- m:
 		}
 		select {
 		case <-m.Acked():
 		case <-m.Nacked():
+		case <-a.applied:
+			l.depart(a, m)
+			return true, nil
 		}
-		switch {
-		case a.outcome != Unsettled:
+		if a.outcome != Unsettled {
 			l.group.pause.succeeded()
 			if a.Event.Position == l.lease.InHand {
 				l.lease.InHand = 0 // the deaths are counted among its attempts now
 			}
 			if l.careful != 0 && a.outcome == Retried {
 				// While it waits for its next attempt it kills nobody.
-				return l.group.store.NoteInHand(context.WithoutCancel(ctx), l.lease, 0, 0)
+				return false, l.group.store.NoteInHand(context.WithoutCancel(ctx), l.lease, 0, 0)
 			}
-			return nil
-		case a.refused != nil:
-			return a.refused
+			return false, nil
 		}
+		// What went before it may have failed with it, and comes first then.
+		if err := l.land(true); err != nil {
+			return false, err
+		}
+		if a.refused != nil {
+			return false, a.refused
+		}
+		l.runs++
 		// The chain has logged why.
 		if err := l.sleep(ctx, l.group.pause.failed()); err != nil {
-			return err
+			return false, err
 		}
 	}
 }
@@ -622,7 +655,7 @@ func (l *lane) beCareful(ctx context.Context, a *Attempt) (done bool, err error)
 	}
 	if deaths > 0 && a.Number > l.group.policy.Attempts {
 		a.Number = l.group.policy.Attempts
-		w := Work{Lease: l.lease, Event: a.Event, First: a.first, Dead: &deadletter.Letter{
+		w := Work{Lease: l.lease, Run: l.runs, Event: a.Event, First: a.first, Dead: &deadletter.Letter{
 			Set: a.Set, Event: a.Event, Attempts: a.Number, Failed: l.group.clock.Now().UTC(), State: deadletter.Open,
 			Reason: fmt.Sprintf("the process died %d times while it handled this event", deaths),
 		}}
@@ -639,6 +672,9 @@ func (l *lane) beCareful(ctx context.Context, a *Attempt) (done bool, err error)
 // flush stores how far the lane is where that is further than the last settled event: past events
 // that the set does not subscribe to.
 func (l *lane) flush(ctx context.Context) error {
+	if err := l.land(true); err != nil {
+		return l.pausing(err)
+	}
 	ahead := map[int]int64{}
 	for _, slot := range l.slots {
 		if l.cursors[slot] > l.stored[slot] {

@@ -30,6 +30,9 @@ var ErrFenced = errors.New("the lane has another owner now")
 // ErrSettled is returned for the first delivery of an event that the cursor of its slot has passed.
 var ErrSettled = errors.New("the event is settled already")
 
+// ErrVoided is returned for a work whose lane went on from one that was not committed.
+var ErrVoided = errors.New("an earlier work of the lane was not committed")
+
 // ParkState says why a parked event waits.
 type ParkState string
 
@@ -64,6 +67,16 @@ type Work struct {
 	Effect func(ctx context.Context) error
 	Park   *Parked
 	Dead   *deadletter.Letter
+
+	// Applied, when it is set, is what a store may call once, and must not wait in, when everything
+	// but the commit is done. The lane then settles its next event while this one waits. When the
+	// commit fails after all, works of the same lease and Run that come later are refused with
+	// ErrVoided, so that none of them gets ahead of this one.
+	Applied func()
+	// More says that the lane will go on at once when this work is applied: its next one may be
+	// worth waiting for.
+	More bool
+	Run  int
 }
 
 // Status is how far a set is.

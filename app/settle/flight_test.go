@@ -1,0 +1,126 @@
+package settle_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leat-dev/leat/app/settle"
+)
+
+// flying makes the store one that says when works are applied, and lets the test decide about their
+// commits, each by its position.
+func (b *bundle) flying() (decide func(position int64, err error)) {
+	var mu sync.Mutex
+	verdicts := map[int64]chan error{}
+	of := func(position int64) chan error {
+		mu.Lock()
+		defer mu.Unlock()
+		if verdicts[position] == nil {
+			verdicts[position] = make(chan error, 10)
+		}
+		return verdicts[position]
+	}
+	b.store.OnSettle = func(w settle.Work) error {
+		if w.Applied == nil {
+			return nil
+		}
+		w.Applied()
+		return <-of(w.Event.Position)
+	}
+	return func(position int64, err error) { of(position) <- err }
+}
+
+// work handles a message as the router does, which answers it after the commit.
+func work(m *message.Message) {
+	go func() {
+		if settle.AttemptFrom(m.Context()).Handled(context.Background(), nil) == nil {
+			m.Ack()
+		} else {
+			m.Nack()
+		}
+	}()
+}
+
+func TestGoesOnBeforeTheCommit(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.begin()
+	decide := b.flying()
+	var sent []*message.Message
+	for _, e := range b.append("k", "k", "k") {
+		sent = append(sent, b.send(e))
+	}
+	for want := int64(2); want <= 4; want++ {
+		m := b.next()
+		require.Equal(t, want, position(m))
+		work(m)
+	}
+	for _, m := range sent {
+		require.False(t, acked(m), "acked before the commit")
+	}
+	decide(2, nil)
+	b.wait(sent[0].Acked(), "the ack of what is committed")
+	require.False(t, acked(sent[1]))
+	decide(3, nil)
+	decide(4, nil)
+	b.wait(sent[1].Acked(), "the second ack")
+	b.wait(sent[2].Acked(), "the third ack")
+}
+
+// When a commit fails the lane goes back, and what it sent after that comes again, in order.
+func TestGoesBackWhenACommitFails(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.begin()
+	decide := b.flying()
+	for _, e := range b.append("k", "other", "k") {
+		b.send(e)
+	}
+	for want := int64(2); want <= 4; want++ {
+		m := b.next()
+		require.Equal(t, want, position(m))
+		work(m)
+	}
+	decide(2, nil)
+	decide(3, errTest)
+	decide(4, settle.ErrVoided)
+	for want := int64(3); want <= 4; want++ {
+		m := b.eventually()
+		require.Equal(t, want, position(m))
+		decide(want, nil)
+		work(m)
+	}
+	var positions []int64
+	require.Eventually(t, func() bool {
+		positions = nil
+		for _, w := range b.store.Works() {
+			positions = append(positions, w.Event.Position)
+		}
+		return len(positions) == 4
+	}, 30*time.Second, time.Millisecond)
+	require.Equal(t, []int64{1, 2, 3, 4}, positions)
+}
+
+// What a lane says about its place, it says about what is committed.
+func TestStopsAfterWhatFlies(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.begin()
+	decide := b.flying()
+	b.send(b.append("k")[0])
+	m := b.next()
+	work(m)
+	b.cancel()
+	decide(2, errTest)
+	for range b.out { //nolint:revive // until the group has ended
+	}
+	statuses, err := b.store.Statuses(context.Background())
+	require.NoError(t, err)
+	e := settle.AttemptFrom(m.Context()).Event
+	require.Less(t, statuses["one"].Cursors[e.Slot], e.Position, "an event that was not committed is still to be done")
+}
