@@ -36,21 +36,23 @@ const (
 	metaWatermillCorrelation = "correlation_id" // what Watermill's own middleware reads
 )
 
+// maxAttributes is room for all of them, and for a bus's own: a map that grows costs as much again.
+const maxAttributes = 22
+
 // ToMessage returns a new Watermill message: the payload is the event's data, the attributes are
 // metadata under their CloudEvents names. The payload is shared, the metadata is not.
 func ToMessage(e Envelope) *message.Message {
 	m := message.NewMessage(e.ID, e.Data)
-	m.Metadata = message.Metadata{
-		MetaSpecVersion:     "1.0",
-		MetaID:              e.ID,
-		MetaType:            e.Type,
-		MetaSource:          e.Source,
-		MetaTime:            e.Time.Format(time.RFC3339Nano),
-		MetaDataContentType: "application/json",
-		MetaTenant:          e.Tenant,
-		MetaSchemaVersion:   strconv.Itoa(e.SchemaVersion),
-		MetaKind:            string(e.Kind),
-	}
+	m.Metadata = make(message.Metadata, maxAttributes)
+	m.Metadata[MetaSpecVersion] = "1.0"
+	m.Metadata[MetaID] = e.ID
+	m.Metadata[MetaType] = e.Type
+	m.Metadata[MetaSource] = e.Source
+	m.Metadata[MetaTime] = e.Time.Format(time.RFC3339Nano)
+	m.Metadata[MetaDataContentType] = "application/json"
+	m.Metadata[MetaTenant] = e.Tenant
+	m.Metadata[MetaSchemaVersion] = strconv.Itoa(e.SchemaVersion)
+	m.Metadata[MetaKind] = string(e.Kind)
 	set := func(name, value string) {
 		if value != "" {
 			m.Metadata[name] = value

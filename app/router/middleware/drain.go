@@ -10,14 +10,26 @@ import (
 // messages as soon as Close begins; here the handler's context ends only with deadline, which the
 // router cancels when the time for draining is over.
 func Drain(deadline context.Context) message.HandlerMiddleware {
+	over, cancel := context.WithCancelCause(context.Background())
+	context.AfterFunc(deadline, func() { cancel(ErrDrained) })
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(m *message.Message) ([]*message.Message, error) {
-			ctx, cancel := context.WithCancelCause(context.WithoutCancel(m.Context()))
-			defer cancel(nil)
-			stop := context.AfterFunc(deadline, func() { cancel(ErrDrained) })
-			defer stop()
-			m.SetContext(ctx)
+			m.SetContext(draining{over, context.WithoutCancel(m.Context())})
 			return next(m)
 		}
 	}
+}
+
+// draining ends when one context does, and has the values of another: nothing to set up and to take
+// down for each message.
+type draining struct {
+	context.Context
+	values context.Context
+}
+
+func (d draining) Value(key any) any {
+	if v := d.values.Value(key); v != nil {
+		return v
+	}
+	return d.Context.Value(key) // package context asks for what it keeps of its own
 }
