@@ -4,7 +4,7 @@ SHELL := /bin/sh
 GO    ?= go
 BIN   := bin/leat
 
-# Flags for "make test" and "make bench", such as TESTFLAGS='-run TestTail -v'.
+# Flags for "make test" and "make bench-go", such as TESTFLAGS='-run TestTail -v'.
 TESTFLAGS  ?=
 BENCH      ?= .
 FUZZTIME   ?= 10s
@@ -29,6 +29,7 @@ GOFILES = find . \( -name .git -o -name node_modules -o -name testdata -o -name 
 step = @printf '== %s\n' "$(1)"
 
 .PHONY: help build run test services check prove prove-long format-check vet lint race wire-check tidy-check generate conformance bench fuzz-short soak format clean
+.PHONY: help build run test services check format-check vet lint race wire-check tidy-check generate conformance bench-go bench-peers bench-check fuzz-short soak format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -125,8 +126,19 @@ conformance: ## Run the suites of buses on every store and write docs/buses.md
 		./adapters/sqlbus ./adapters/gochannelbus ./adapters/natsbus ./adapters/postgres > bin/conformance.json; \
 	$(GO) test -count=1 -run '^TestBusesPage$$' . -conformance bin/conformance.json
 
-bench: ## Run the benchmarks: BENCH=Publish, TESTFLAGS='-benchtime 10s'
-	$(call step,bench)
+bench-peers: ## Run Leat and its peers side by side: PEERS='-run P2,P6 -rounds 3', PEERS='-list'
+	$(call step,bench-peers)
+	@mkdir -p bin
+	cd bench && CGO_ENABLED=0 $(GO) build -trimpath -o ../bin/bench .
+	./bin/bench $(PEERS)
+
+bench-check: ## See that the module of the peers is tidy and its rows run; needs their dependencies
+	$(call step,bench-check)
+	cd bench && $(GO) mod tidy -diff && $(GO) vet ./...
+	@$(MAKE) --no-print-directory bench-peers PEERS='-quick -guard $(PEERS)'
+
+bench-go: ## Run the benchmarks: BENCH=Publish, TESTFLAGS='-benchtime 10s'
+	$(call step,bench-go)
 	CGO_ENABLED=0 $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) $(PACKAGES)
 
 fuzz-short: ## Run each fuzz test for FUZZTIME, two at a time

@@ -36,6 +36,15 @@ func Start(tb testing.TB) string {
 	return create(tb, server)
 }
 
+// Shared returns the URL of the server that Start makes databases on, for programs that are no
+// tests. A private one ends with the process.
+func Shared() (string, error) {
+	if server := os.Getenv(URLVariable); server != "" {
+		return server, nil
+	}
+	return shared()
+}
+
 // StartWith is Start on a server of the test's own that runs with the settings ("fsync=off"). It is
 // always a private one.
 func StartWith(tb testing.TB, settings ...string) string {

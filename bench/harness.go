@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+type options struct {
+	rounds   int
+	scale    float64
+	quick    bool
+	guard    bool
+	profiles string
+}
+
+// Row is one comparison: the same work done by us and by a peer.
+type Row struct {
+	ID, Variant string
+	Work, Peer  string
+	// AtLeast is the goal for our rate in multiples of the peer's; AtMost for our time in multiples of
+	// the peer's. One of them is set, or none where there are only limits.
+	AtLeast, AtMost float64
+	Limits          []Limit // of our side
+	N               int     // units of work in a run
+	Batch           int     // a run does a multiple of it
+	Ours, Them      Side    // Them is nil where there is nobody to compare with
+	Note            string  // what limits the figure
+}
+
+// Limit is an absolute goal for a value of our side, in milliseconds or what its name says.
+type Limit struct {
+	Name  string
+	Below float64
+}
+
+// Side does n units of work and says how it went. It sets up what it needs, takes the time of the
+// work alone with a meter, and checks that the work was done.
+type Side func(ctx context.Context, env *Env, n int) (Figure, error)
+
+// Figure is what one run measured.
+type Figure struct {
+	Rate   float64            // units a second
+	CPU    float64            // microseconds of this process's CPU for each unit
+	Values map[string]float64 // what limits are about
+}
+
+// Env is what a run may use.
+type Env struct {
+	Dir     string // empty, removed afterwards
+	profile *os.File
+	quick   bool
+}
+
+func (r Row) name() string {
+	if r.Variant == "" {
+		return r.ID
+	}
+	return r.ID + "/" + r.Variant
+}
+
+func (r Row) goal() string {
+	var goals []string
+	if r.AtLeast > 0 {
+		goals = append(goals, fmt.Sprintf("≥ %g ×", r.AtLeast))
+	}
+	if r.AtMost > 0 {
+		goals = append(goals, fmt.Sprintf("time ≤ %g ×", r.AtMost))
+	}
+	for _, l := range r.Limits {
+		goals = append(goals, fmt.Sprintf("%s < %g", l.Name, l.Below))
+	}
+	return strings.Join(goals, ", ")
+}
+
+// meter takes the time of the work.
+type meter struct {
+	env   *Env
+	start time.Time
+	cpu   time.Duration
+}
+
+func (e *Env) begin() meter {
+	runtime.GC()
+	if e.profile != nil {
+		_ = pprof.StartCPUProfile(e.profile)
+	}
+	return meter{env: e, start: time.Now(), cpu: cpuTime()}
+}
+
+func (m meter) end(n int) Figure {
+	took, cpu := time.Since(m.start), cpuTime()-m.cpu
+	if m.env.profile != nil {
+		pprof.StopCPUProfile()
+	}
+	return Figure{
+		Rate: float64(n) / took.Seconds(), CPU: float64(cpu.Microseconds()) / float64(n), Values: map[string]float64{},
+	}
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// latencies adds the median and the 99th percentile, in milliseconds.
+func (f Figure) latencies(prefix string, took []time.Duration) {
+	if len(took) == 0 {
+		return
+	}
+	slices.Sort(took)
+	at := func(q float64) float64 {
+		return float64(took[min(len(took)-1, int(q*float64(len(took))))].Microseconds()) / 1000
+	}
+	f.Values[prefix+"p50 ms"], f.Values[prefix+"p99 ms"] = at(0.5), at(0.99)
+}
+
+type result struct {
+	row        Row
+	ours, them []Figure
+	ratios     []float64 // round by round
+	err        error
+}
+
+// measure runs both sides in turn. The first run of each warms up and does not count.
+func measure(ctx context.Context, r Row, o options) result {
+	res := result{row: r}
+	n, rounds := max(1, int(float64(r.N)*o.scale)), o.rounds
+	if o.quick {
+		n, rounds = max(1, n/10), min(rounds, 2)
+	}
+	for round := range rounds + 1 {
+		size := n
+		if round == 0 {
+			size = max(1, n/10)
+		}
+		size = max(r.Batch, size-size%max(1, r.Batch))
+		ours, err := runSide(ctx, r, r.Ours, size, o, fmt.Sprintf("%s-%d.pprof", strings.ReplaceAll(r.name(), "/", "-"), round), round > 0)
+		if err != nil {
+			res.err = fmt.Errorf("leat: %w", err)
+			return res
+		}
+		var them Figure
+		if r.Them != nil {
+			if them, err = runSide(ctx, r, r.Them, size, o, "", false); err != nil {
+				res.err = fmt.Errorf("%s: %w", r.Peer, err)
+				return res
+			}
+		}
+		if round == 0 {
+			continue
+		}
+		res.ours = append(res.ours, ours)
+		if r.Them != nil {
+			res.them = append(res.them, them)
+			res.ratios = append(res.ratios, ours.Rate/them.Rate)
+		}
+	}
+	return res
+}
+
+func runSide(ctx context.Context, r Row, side Side, n int, o options, profile string, counts bool) (f Figure, err error) {
+	env := &Env{quick: o.quick}
+	if env.Dir, err = os.MkdirTemp("", "leatbench"); err != nil {
+		return Figure{}, err
+	}
+	defer func() { _ = os.RemoveAll(env.Dir) }()
+	if o.profiles != "" && profile != "" && counts {
+		if err := os.MkdirAll(o.profiles, 0o755); err != nil {
+			return Figure{}, err
+		}
+		if env.profile, err = os.Create(filepath.Join(o.profiles, profile)); err != nil {
+			return Figure{}, err
+		}
+		defer func() { _ = env.profile.Close() }()
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	return side(ctx, env, n)
+}
+
+// spread is the median of some values with the smallest and the largest.
+type spread struct{ low, median, high float64 }
+
+func spreadOf(values []float64) spread {
+	if len(values) == 0 {
+		return spread{math.NaN(), math.NaN(), math.NaN()}
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	return spread{sorted[0], sorted[len(sorted)/2], sorted[len(sorted)-1]}
+}
+
+func of(figures []Figure, value func(Figure) float64) spread {
+	var values []float64
+	for _, f := range figures {
+		values = append(values, value(f))
+	}
+	return spreadOf(values)
+}
+
+// ratio is what the goal is about: of rates, or of times.
+func (r result) ratio() string {
+	if len(r.ratios) == 0 {
+		return "–"
+	}
+	s := r.spread()
+	return fmt.Sprintf("%.3g × (%.3g to %.3g)", s.median, s.low, s.high)
+}
+
+func (r result) spread() spread {
+	values := slices.Clone(r.ratios)
+	if r.row.AtMost > 0 {
+		for i := range values {
+			values[i] = 1 / values[i]
+		}
+	}
+	return spreadOf(values)
+}
+
+// reached tells whether the medians meet every goal of the row.
+func (r result) reached() bool {
+	if r.err != nil {
+		return false
+	}
+	if r.row.AtLeast > 0 && !(r.spread().median >= r.row.AtLeast) {
+		return false
+	}
+	if r.row.AtMost > 0 && !(r.spread().median <= r.row.AtMost) {
+		return false
+	}
+	for _, l := range r.row.Limits {
+		if !(r.value(l.Name).median < l.Below) {
+			return false
+		}
+	}
+	return true
+}
+
+// farOff tells whether the row misses its ratio by more than half, in the best of its rounds: what a
+// guard may complain about on a machine that is busy with something else.
+func (r result) farOff() bool {
+	s := r.spread()
+	return r.row.AtLeast > 0 && s.high < r.row.AtLeast/2 || r.row.AtMost > 0 && s.low > 1.5*r.row.AtMost
+}
+
+func (r result) value(name string) spread {
+	return of(r.ours, func(f Figure) float64 { return f.Values[name] })
+}

@@ -1,0 +1,110 @@
+// Command bench runs Leat and its peers side by side: the same work, in one process, in turn (A B A
+// B …), and prints how they compare with the spread of the rounds. What is compared is a ratio, so
+// that it means something on a machine that others use too.
+//
+// It is a module of its own, so that nobody who uses Leat gets the peers' dependencies.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	var o options
+	only := flag.String("run", "", "run only these rows, by comma: P2,P6/one-key")
+	flag.IntVar(&o.rounds, "rounds", 5, "how often both sides run")
+	flag.Float64Var(&o.scale, "scale", 1, "share of the work that a row does in a run, for a machine that is busy")
+	flag.BoolVar(&o.quick, "quick", false, "a tenth of the work and no more than two rounds: a guard, not a measurement")
+	flag.StringVar(&o.profiles, "profile", "", "folder for CPU profiles of our side")
+	flag.BoolVar(&o.guard, "guard", false, "exit with an error when a row misses its goal by more than half of it")
+	write := flag.String("write", "", "file whose table between the markers is replaced")
+	list := flag.Bool("list", false, "list the rows")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	}
+	rows, err := pick(allRows(), *only)
+	if err != nil {
+		return err
+	}
+	if *list {
+		for _, r := range rows {
+			fmt.Printf("%-16s %s | %s | %s\n", r.name(), r.Work, r.Peer, r.goal())
+		}
+		return nil
+	}
+	if *write != "" && (o.quick || *only != "") {
+		return errors.New("-write needs all rows and all of the work: leave out -run and -quick")
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	m, err := lookAtMachine(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Println(m)
+	var results []result
+	for _, r := range rows {
+		res := measure(ctx, r, o)
+		fmt.Println(res)
+		results = append(results, res)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	table := markdown(m, o, results)
+	fmt.Printf("\n%s", table)
+	if *write != "" {
+		if err := replaceTable(*write, table); err != nil {
+			return err
+		}
+	}
+	return failures(results, o.guard)
+}
+
+// pick returns the rows whose id or full name is in the list; all when it is empty.
+func pick(rows []Row, list string) ([]Row, error) {
+	if list == "" {
+		return rows, nil
+	}
+	var picked []Row
+	for _, want := range strings.Split(list, ",") {
+		found := false
+		for _, r := range rows {
+			if strings.EqualFold(r.ID, want) || strings.EqualFold(r.name(), want) {
+				picked = append(picked, r)
+				found = true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("there is no row %q; -list shows them", want)
+		}
+	}
+	return picked, nil
+}
+
+// failures joins what went wrong, and with guard also the rows that are far from their goal.
+func failures(results []result, guard bool) error {
+	var errs []error
+	for _, r := range results {
+		if r.err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", r.row.name(), r.err))
+		} else if guard && r.farOff() {
+			errs = append(errs, fmt.Errorf("%s: %s, want %s", r.row.name(), r.ratio(), r.row.goal()))
+		}
+	}
+	return errors.Join(errs...)
+}

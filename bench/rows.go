@@ -1,0 +1,13 @@
+package main
+
+// allRows are the comparisons, in the order of the table.
+func allRows() []Row {
+	var rows []Row
+	rows = append(rows, rowsP1()...)
+	rows = append(rows, rowsP2()...)
+	rows = append(rows, rowsP6()...)
+	rows = append(rows, rowsP6b()...)
+	rows = append(rows, rowsP11()...)
+	rows = append(rows, rowsP13()...)
+	return rows
+}
