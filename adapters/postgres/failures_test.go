@@ -196,6 +196,25 @@ func TestOutcomeUnknown(t *testing.T) {
 			} else {
 				require.NoError(t, again)
 			}
+
+			// The same for another attempt of a parked event.
+			parks := envelope("y")
+			parks.Position = 2
+			require.NoError(t, db.Settle(ctx, settle.Work{Lease: lease, Event: parks, First: true, Park: &settle.Parked{
+				Position: 2, Slot: parks.Slot, Key: parks.Key(), State: settle.Failed, Attempts: 1,
+			}}))
+			effects := 0
+			attempt := settle.Work{Lease: lease, Event: parks, Effect: func(context.Context) error { effects++; return nil }}
+			cut.Store(true)
+			requireUnknown(t, db.Settle(ctx, attempt))
+			again = db.Settle(ctx, attempt)
+			if kept {
+				require.ErrorIs(t, again, settle.ErrSettled)
+				require.Equal(t, 1, effects)
+			} else {
+				require.NoError(t, again)
+				require.Equal(t, 2, effects)
+			}
 		})
 	}
 }

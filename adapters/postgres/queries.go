@@ -30,7 +30,7 @@ type queries struct {
 	lockLanes, fenceLanes, liveOwner, oldLanes, dropLanes, newLanes   string
 	claims, attend, attending, absent, leave, freeLanes               string
 	noteInHand, fence, fences, cursorsOf                              string
-	moveCursors, park, unpark, parked, redrive                        string
+	moveCursors, park, parkedAt, unpark, parked, redrive              string
 
 	describeTypes string
 
@@ -192,6 +192,7 @@ func newQueries(prefix string) queries {
 		park: in(`INSERT INTO leat_parked (set_name, position, slot, tenant, partition_key, state, attempts, due, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 			ON CONFLICT (set_name, position) DO UPDATE SET state = CASE leat_parked.state WHEN 'redrive' THEN 'redrive' ELSE excluded.state END,
 			attempts = excluded.attempts, due = excluded.due, reason = excluded.reason`),
+		parkedAt: in(`SELECT position FROM leat_parked WHERE set_name = $1 AND position = ANY($2)`),
 		// A dead letter that was being retried goes with its parked event.
 		unpark: in(`WITH gone AS (DELETE FROM leat_parked WHERE set_name = $1 AND position = ANY($2) RETURNING position, state)
 			DELETE FROM leat_dead_letters d USING gone WHERE gone.state = 'redrive' AND d.position = gone.position AND d.set_name = $1 AND d.state = 'retrying'`),

@@ -54,28 +54,31 @@ func (db *DB) Settle(ctx context.Context, w settle.Work) error {
 	})
 }
 
-// enter checks the lease and moves the cursor, before the effect: what is settled already runs none.
+// enter checks the lease and moves the cursor, or sees that the event is parked, before the effect:
+// what is settled already runs none.
 func (db *DB) enter(ctx context.Context, t *tx, w settle.Work, o outcome) error {
-	if !w.First {
-		return db.checkFence(ctx, t, w.Lease)
-	}
-	var fence, moved int64
+	var fence, there int64
 	b := &pgx.Batch{}
 	b.Queue(db.q.fence, w.Lease.Set, w.Lease.Lane).Query(func(rows pgx.Rows) error {
 		_, err := pgx.ForEachRow(rows, []any{&fence}, func() error { return nil })
 		return err
 	})
-	b.Queue(db.q.moveCursors, w.Lease.Set, o.slots, o.cursors).Exec(func(tag pgconn.CommandTag) error {
-		moved = tag.RowsAffected()
+	count := func(tag pgconn.CommandTag) error {
+		there = tag.RowsAffected()
 		return nil
-	})
+	}
+	if w.First {
+		b.Queue(db.q.moveCursors, w.Lease.Set, o.slots, o.cursors).Exec(count)
+	} else {
+		b.Queue(db.q.parkedAt, w.Lease.Set, []int64{w.Event.Position}).Exec(count)
+	}
 	err := t.conn.SendBatch(t.ctx(ctx), b).Close()
 	switch {
 	case err != nil:
 		return doing("settle event "+w.Event.ID, err)
 	case fence != w.Lease.Fence || fence == 0:
 		return settle.ErrFenced
-	case moved == 0:
+	case there == 0:
 		return settle.ErrSettled
 	}
 	return nil

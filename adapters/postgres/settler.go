@@ -223,13 +223,17 @@ func (s *settlers) commit(set string, batch []*settling) {
 // before its end; it returns where they stand.
 func (s *settlers) open(ctx context.Context, t *tx, set string, batch []*settling) (standing, error) {
 	var lanes []int32
+	var again []int64
 	for _, r := range batch {
+		if !r.work.First {
+			again = append(again, r.work.Event.Position)
+		}
 		if lane := int32(r.work.Lease.Lane); !slices.Contains(lanes, lane) {
 			lanes = append(lanes, lane)
 		}
 	}
 	cursors, slots := s.marks.of(set, batch)
-	at := standing{fences: make(map[int]int64, len(lanes)), cursors: cursors}
+	at := standing{fences: make(map[int]int64, len(lanes)), cursors: cursors, parked: map[int64]bool{}}
 	collect := func(into map[int]int64) func(rows pgx.Rows) error {
 		return func(rows pgx.Rows) error {
 			var key int
@@ -247,6 +251,16 @@ func (s *settlers) open(ctx context.Context, t *tx, set string, batch []*settlin
 	if len(slots) > 0 {
 		// A statement of its own: it sees what was committed while the one before waited.
 		b.Queue(s.db.q.cursorsOf, set, slots).Query(collect(at.cursors))
+	}
+	if len(again) > 0 {
+		b.Queue(s.db.q.parkedAt, set, again).Query(func(rows pgx.Rows) error {
+			var position int64
+			_, err := pgx.ForEachRow(rows, []any{&position}, func() error {
+				at.parked[position] = true
+				return nil
+			})
+			return err
+		})
 	}
 	if slices.ContainsFunc(batch, (*settling).own) {
 		b.Queue("SAVEPOINT " + savepoint)

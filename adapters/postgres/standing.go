@@ -10,7 +10,8 @@ import (
 // standing is where the lanes of the works of one transaction stand.
 type standing struct {
 	fences  map[int]int64
-	cursors map[int]int64 // of the slots of first deliveries
+	cursors map[int]int64  // of the slots of first deliveries
+	parked  map[int64]bool // of the other events
 }
 
 func (at standing) admits(w settle.Work) error {
@@ -20,6 +21,9 @@ func (at standing) admits(w settle.Work) error {
 	if w.First && w.Event.Position <= at.cursors[w.Event.Slot] {
 		return settle.ErrSettled
 	}
+	if !w.First && !at.parked[w.Event.Position] {
+		return settle.ErrSettled
+	}
 	return nil
 }
 
@@ -27,6 +31,7 @@ func (at standing) passed(w settle.Work) {
 	if w.First {
 		at.cursors[w.Event.Slot] = w.Event.Position
 	}
+	at.parked[w.Event.Position] = w.Park != nil
 }
 
 // marks remembers where cursors stand, so that they need not be read for every commit. As long as a

@@ -13,14 +13,14 @@ type queries struct {
 	minimumCursor, prunable, pruneEvents, prunedThrough                         string
 
 	// Handler sets and their lanes.
-	setExists, insertSet, updateSet, insertCursors, setPaused              string
-	setClaims, setLanes, parkedOfSet                                       string
-	sets, owners, cursors, parkedCounts, deliveries, backlog, oldest       string
-	lane, takeLane, renewLane, releaseLane, noteInHand                     string
-	fenceLanes, liveOwner, oldLanes, dropLanes, newLanes                   string
-	attends, attend, attending, absent, leave, freeLanes                   string
-	fence, expireLeases, cursor, moveCursor, park, unpark, parked, redrive string
-	deleteSet                                                              []string
+	setExists, insertSet, updateSet, insertCursors, setPaused                        string
+	setClaims, setLanes, parkedOfSet                                                 string
+	sets, owners, cursors, parkedCounts, deliveries, backlog, oldest                 string
+	lane, takeLane, renewLane, releaseLane, noteInHand                               string
+	fenceLanes, liveOwner, oldLanes, dropLanes, newLanes                             string
+	attends, attend, attending, absent, leave, freeLanes                             string
+	fence, expireLeases, cursor, moveCursor, park, isParked, unpark, parked, redrive string
+	deleteSet                                                                        []string
 
 	// Dead letters.
 	letter, deleteLetter, insertLetter, handledLetter, decideLetter, countLetters string
@@ -104,7 +104,8 @@ func newQueries(prefix string) queries {
 		park: in(`INSERT INTO leat_parked (set_name, position, slot, tenant, partition_key, state, attempts, due, reason) VALUES (?,?,?,?,?,?,?,?,?)
 			ON CONFLICT (set_name, position) DO UPDATE SET state = CASE leat_parked.state WHEN 'redrive' THEN 'redrive' ELSE excluded.state END,
 			attempts = excluded.attempts, due = excluded.due, reason = excluded.reason`),
-		unpark: in(`DELETE FROM leat_parked WHERE set_name = ? AND position = ? RETURNING state`),
+		isParked: in(`SELECT EXISTS (SELECT 1 FROM leat_parked WHERE set_name = ? AND position = ?)`),
+		unpark:   in(`DELETE FROM leat_parked WHERE set_name = ? AND position = ? RETURNING state`),
 		parked: in(`SELECT position, slot, tenant, partition_key, state, attempts, due, reason FROM leat_parked
 			WHERE set_name = ? AND (? >> slot) & 1 ORDER BY position`),
 

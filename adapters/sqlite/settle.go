@@ -48,7 +48,7 @@ func (db *DB) Settle(ctx context.Context, w settle.Work) error {
 // first delivery: now, in a transaction of somebody else, or before the commit (lanes.apply).
 func (db *DB) enter(t *tx, w settle.Work, joins bool) error {
 	if !w.First {
-		return nil
+		return db.stillParked(t, w)
 	}
 	key := cursorKey{w.Lease.Set, w.Event.Slot}
 	stands, err := db.stands(t, key)
@@ -65,6 +65,17 @@ func (db *DB) enter(t *tx, w settle.Work, joins bool) error {
 	delete(t.w.cursors, key)
 	_, err = t.w.exec(db.q.moveCursor, w.Event.Position, key.set, key.slot)
 	return doing("settle event "+w.Event.ID, err)
+}
+
+func (db *DB) stillParked(t *tx, w settle.Work) error {
+	var there bool
+	if err := t.w.row(db.q.isParked, []any{w.Lease.Set, w.Event.Position}, &there); err != nil {
+		return doing("settle event "+w.Event.ID, err)
+	}
+	if !there {
+		return settle.ErrSettled
+	}
+	return nil
 }
 
 // stands returns where a cursor is, with what the transaction has settled so far.

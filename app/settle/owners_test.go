@@ -227,6 +227,44 @@ func TestForgottenWhileStandingBy(t *testing.T) {
 	b.handle(b.eventually())
 }
 
+// The answer to the commit of another attempt is lost: the lane finds that nothing is parked any more.
+func TestLostAnswerToAnAttempt(t *testing.T) {
+	t.Parallel()
+	b := setup(t).version("me", 1)
+	b.begin()
+	var lost atomic.Bool
+	b.store.OnSettle = func(w settle.Work) error {
+		if w.First || lost.Swap(true) {
+			return nil
+		}
+		require.NoError(t, b.store.Settle(context.Background(), w))
+		return errTest
+	}
+	events := b.append("a", "a")
+	b.send(events[0])
+	m := b.next()
+	require.NoError(t, settle.AttemptFrom(m.Context()).Park(context.Background(), time.Time{}, "no luck", true))
+	m.Ack()
+	effects := 0
+	handle := func(m *message.Message) error {
+		defer m.Nack()
+		return settle.AttemptFrom(m.Context()).Handled(context.Background(), func(context.Context) error {
+			effects++
+			return nil
+		})
+	}
+	require.ErrorIs(t, handle(b.eventually()), errTest)
+	again := b.eventually()
+	require.Equal(t, int64(2), position(again))
+	require.ErrorIs(t, handle(again), settle.ErrSettled)
+	b.send(events[1])
+	next := b.eventually()
+	require.Equal(t, int64(3), position(next), "its key is free")
+	b.handle(next)
+	require.Equal(t, 1, effects)
+	require.Zero(t, b.said.count("stopped working a lane"), "it keeps its lane")
+}
+
 // The answer to a commit is lost: the lane finds that the event is settled, and goes on behind it.
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()

@@ -27,7 +27,8 @@ type Lease struct {
 // who knows so few event types may own any more.
 var ErrFenced = errors.New("the lane has another owner now")
 
-// ErrSettled is returned for the first delivery of an event that the cursor of its slot has passed.
+// ErrSettled is returned for the first delivery of an event that the cursor of its slot has passed, and
+// for another attempt of one that is not parked any more.
 var ErrSettled = errors.New("the event is settled already")
 
 // ErrVoided is returned for a work whose lane went on from one that was not committed.
@@ -141,7 +142,7 @@ type Store interface {
 	// Settle writes one delivery's outcome. When it returns nil the work is on disk; when it
 	// returns an error none of it is. An error of Effect is returned as it is; a panic in Effect
 	// reaches the caller. ErrFenced when the lease is lost; ErrSettled, and Effect is not run, when it is
-	// a First whose event the cursor has passed. Many callers may share one commit, each under its own
+	// a First whose event the cursor has passed, or no First and the event is not parked. Many callers may share one commit, each under its own
 	// savepoint.
 	Settle(ctx context.Context, w Work) error
 	// Advance moves cursors of a lane past events that its set does not subscribe to.

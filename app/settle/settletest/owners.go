@@ -230,6 +230,10 @@ func fencesRise(t *testing.T, f *fixture) {
 func oneNumberOfLanes(t *testing.T, f *fixture) {
 	f.registers(t, typ)
 	ctx := ctxOf(t)
+	e := at(1)
+	begins := f.mustClaim(t, claim(0, 2, "first", typ))
+	f.mustSettle(t, settle.Work{Lease: begins, Event: e, First: true, Park: parkedOf(e, settle.Failed, 1)})
+	require.NoError(t, f.Release(ctx, begins))
 	together(8, func(i int) {
 		lanes := []int{2, 3, 8}[i%3]
 		for n := range 40 {
@@ -245,7 +249,7 @@ func oneNumberOfLanes(t *testing.T, f *fixture) {
 				continue
 			}
 			// Under the lease: the transaction holds the lane, so its number of lanes stays in force.
-			err = f.Settle(ctx, settle.Work{Lease: l, Event: at(1), Effect: func(ctx context.Context) error {
+			err = f.Settle(ctx, settle.Work{Lease: l, Event: e, Park: parkedOf(e, settle.Failed, 1), Effect: func(ctx context.Context) error {
 				statuses, err := f.Statuses(ctx)
 				if err == nil && statuses["s"].Lanes != lanes {
 					t.Errorf("%s settles with %d lanes while %d are in force", l.Owner, lanes, statuses["s"].Lanes)
@@ -352,7 +356,6 @@ func firstBehindCursor(t *testing.T, f *fixture) {
 	}
 	require.Equal(t, before, f.status(t, "s"))
 	require.Empty(t, f.parked(t, "s"))
-	f.mustSettle(t, settle.Work{Lease: l, Event: at(5)}) // no first delivery
 
 	// What failed has not moved the cursor, and several of one slot may come after one another.
 	failed := settle.Work{Lease: l, Event: at(6), First: true, Effect: func(context.Context) error { return errTest }}

@@ -1,6 +1,7 @@
 package settletest
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -87,6 +88,36 @@ func attemptOfParked(t *testing.T, f *fixture) {
 	require.Len(t, left, 1)
 	require.Equal(t, events[1].Position, left[0].Position)
 	require.Equal(t, before, f.status(t, "s").Cursors)
+	f.holds(t, 3)
+}
+
+// settledMeanwhile is an owner's second try after a commit whose answer never came.
+func settledMeanwhile(t *testing.T, f *fixture) {
+	f.register(t, "s")
+	events := f.log(t, 2)
+	l := f.mustAcquire(t, "s", 0, "a")
+	ends := []settle.Work{
+		{Lease: l, Event: events[0], Effect: f.effect("made")},
+		{Lease: l, Event: events[1], Dead: letterOf("s", events[1], 2)},
+	}
+	for i, w := range ends {
+		f.mustSettle(t, settle.Work{Lease: l, Event: w.Event, First: true, Park: parkedOf(w.Event, settle.Failed, 1)})
+		f.mustSettle(t, w)
+		for name, again := range map[string]settle.Work{
+			"handled": {Effect: func(context.Context) error { t.Error("the effect was run again"); return nil }},
+			"bare":    {},
+			"parked":  {Park: parkedOf(w.Event, settle.Failed, 2)},
+			"dead":    {Dead: letterOf("s", w.Event, 3)},
+		} {
+			again.Lease, again.Event = l, w.Event
+			require.ErrorIs(t, f.Settle(ctxOf(t), again), settle.ErrSettled, name)
+			require.ErrorIs(t, f.InTx(ctxOf(t), func(ctx context.Context) error { return f.Settle(ctx, again) }), settle.ErrSettled, name)
+		}
+		require.Empty(t, f.parked(t, "s"))
+		letters, _, err := f.DeadLetters(ctxOf(t), deadFilter("s"))
+		require.NoError(t, err)
+		require.Len(t, letters, i)
+	}
 	f.holds(t, 3)
 }
 

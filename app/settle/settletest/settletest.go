@@ -52,6 +52,7 @@ func Run(t *testing.T, open func(t *testing.T, clock clockwork.Clock) Store) {
 		one{"park", park},
 		one{"parked events of some slots", parkedBySlots},
 		one{"an attempt of a parked event", attemptOfParked},
+		one{"an attempt of what is settled meanwhile", settledMeanwhile},
 		one{"bury", bury},
 		one{"redrive handled", redriveHandled},
 		one{"redrive fails again", redriveFails},

@@ -480,6 +480,9 @@ func (s *Store) Settle(ctx context.Context, w settle.Work) error {
 	s.mu.Lock()
 	fenced := s.fenced(w.Lease)
 	settled := w.First && w.Event.Position <= s.statuses[w.Lease.Set].Cursors[w.Event.Slot]
+	if _, parked := s.parked[w.Lease.Set][w.Event.Position]; !w.First && !parked {
+		settled = true
+	}
 	s.mu.Unlock()
 	if fenced {
 		return settle.ErrFenced
