@@ -34,10 +34,11 @@ type committer struct {
 
 	// What follows belongs to the goroutine. It is here and not on its stack because a function of
 	// a caller may end the goroutine (runtime.Goexit); another one then goes on with the batch.
-	batch    []*request // applied, not committed
-	running  bool       // a transaction is open
-	callers  int        // in the batch, who are told only after the commit
-	before   int        // how many of them shared the last commit
+	batch    []*request    // applied, not committed
+	running  bool          // a transaction is open
+	patience time.Duration // batchFor
+	callers  int           // in the batch, who are told only after the commit
+	before   int           // how many of them shared the last commit
 	lanes    lanes
 	finished bool
 }
@@ -69,7 +70,7 @@ const (
 )
 
 func newCommitter(db *DB, w *writer) *committer {
-	c := &committer{db: db, w: w, queue: make(chan *request, queueSize), ended: make(chan struct{}), lanes: newLanes()}
+	c := &committer{db: db, w: w, queue: make(chan *request, queueSize), ended: make(chan struct{}), patience: batchFor, lanes: newLanes()}
 	go c.run()
 	return c
 }
@@ -175,7 +176,7 @@ func (c *committer) run() {
 func (c *committer) gather() {
 	var company *time.Timer
 	began := time.Now() // of the machine: this is about callers who wait, not about what is stored
-	for !c.w.gone && len(c.batch) < maxBatch && time.Since(began) < batchFor {
+	for !c.w.gone && len(c.batch) < maxBatch && time.Since(began) < c.patience {
 		select {
 		case r, ok := <-c.queue:
 			if !ok {

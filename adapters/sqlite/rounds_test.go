@@ -18,6 +18,7 @@ import (
 func laneOf(t *testing.T, db *sqlite.DB, n int) (settle.Lease, []event.Envelope) {
 	t.Helper()
 	ctx := context.Background()
+	require.NoError(t, db.TakeYourTime(ctx))
 	require.NoError(t, db.Register(ctx, settle.Registration{Set: "s", FromStart: true}))
 	lease, _, err := db.Acquire(ctx, settle.Claim{Set: "s", Lanes: 1, Owner: "a", TTL: time.Hour})
 	require.NoError(t, err)
