@@ -211,6 +211,38 @@ func TestLostBatch(t *testing.T) {
 	require.NoError(t, db.Settle(ctx, settle.Work{Lease: lease, Event: e, First: true}))
 }
 
+// TestCommitThatFails makes SQLite refuse the commit itself: a foreign key that is looked at only then.
+func TestCommitThatFails(t *testing.T) {
+	t.Parallel()
+	db := open(t, clockwork.NewRealClock())
+	ctx := context.Background()
+	require.NoError(t, db.InTx(ctx, func(ctx context.Context) error {
+		for _, statement := range []string{
+			"CREATE TABLE parents (id INTEGER PRIMARY KEY)",
+			"CREATE TABLE children (parent INTEGER REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED)",
+		} {
+			if _, err := db.SQL(ctx).Exec(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	followed := false
+	err := db.InTx(ctx, func(ctx context.Context) error {
+		db.AfterCommit(ctx, func() { followed = true })
+		if err := add(ctx, db, "a"); err != nil {
+			return err
+		}
+		_, err := db.SQL(ctx).Exec(ctx, "INSERT INTO children (parent) VALUES (1)")
+		return err
+	})
+	requireLost(t, err)
+	require.False(t, followed, "nothing was committed")
+	require.Empty(t, logged(t, db))
+	require.NoError(t, add(ctx, db, "b"))
+	require.Equal(t, []string{"b"}, logged(t, db))
+}
+
 func TestGoexitInTx(t *testing.T) {
 	t.Parallel()
 	db := open(t, clockwork.NewRealClock())

@@ -3,9 +3,11 @@ package settle_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -276,6 +278,70 @@ func TestGroupUnsettledComesAgain(t *testing.T) {
 		b.clock.Advance(10 * time.Second)
 	}
 	b.handle(b.next())
+}
+
+// A slot belongs to one lane: each event is given once, and those of a key in their order.
+func TestGroupGivesASlotToOneLane(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.lanes = 8
+	const keys, n = 64, 2
+	for range n {
+		for k := range keys {
+			b.append(fmt.Sprint("key", k))
+		}
+	}
+	b.start("group")
+	var inHand []*message.Message
+	for range b.lanes {
+		inHand = append(inHand, b.next())
+	}
+	last := map[string]int64{}
+	for i := range n * keys {
+		if i >= len(inHand) { // the first of all lanes were in hand at once
+			inHand = append(inHand, b.next())
+		}
+		m := inHand[i]
+		key := settle.AttemptFrom(m.Context()).Event.PartitionKey
+		require.Greater(t, position(m), last[key], "the one after event %d of %s", last[key], key)
+		last[key] = position(m)
+		b.handle(m)
+	}
+	require.Len(t, b.store.Works(), n*keys)
+}
+
+// A lane that is interrupted in the middle of a page goes on there, and not behind the page.
+func TestGroupIsInterrupted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	paused := &heard{words: "handler set paused", said: make(chan struct{})}
+	b.log = paused
+	b.append("a", "a", "a")
+	b.start("group")
+	m := b.next()
+	require.NoError(t, b.store.SetPaused(context.Background(), "one", true))
+	b.wait(paused.said, "the pause")
+	b.handle(m)
+	require.NoError(t, b.store.SetPaused(context.Background(), "one", false))
+	for p := int64(2); p <= 3; p++ {
+		m := b.next()
+		require.Equal(t, p, position(m))
+		b.handle(m)
+	}
+}
+
+// heard is a log that tells when some words are said.
+type heard struct {
+	words string
+	once  sync.Once
+	said  chan struct{}
+}
+
+func (h *heard) Write(line []byte) (int, error) {
+	if strings.Contains(string(line), h.words) {
+		h.once.Do(func() { close(h.said) })
+	}
+	return len(line), nil
 }
 
 // The log cannot be read for a while: the lane rests and goes on.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -166,9 +167,11 @@ func unavailable(w *world) {
 func pausedWhileDown(w *world) {
 	down, other := w.recorder(), w.recorder()
 	up := make(chan struct{})
+	var done atomic.Int64
 	w.start(down.setTx("down", func(context.Context, call) error {
 		select {
 		case <-up:
+			done.Add(1)
 			return nil
 		default:
 			return handler.Unavailable(errTest)
@@ -193,6 +196,7 @@ func pausedWhileDown(w *world) {
 		require.Equal(w, 1, c.attempt)
 	}
 	require.Equal(w, numbers(1, 5), down.of("b"))
+	require.EqualValues(w, 6, done.Load(), "what was in hand when the set was paused is handled too")
 }
 
 func undecodableData(w *world) {
