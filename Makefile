@@ -29,6 +29,7 @@ GOFILES = find . \( -name .git -o -name node_modules -o -name testdata -o -name 
 step = @printf '== %s\n' "$(1)"
 
 .PHONY: help build run test services check prove prove-long format-check vet lint race wire-check tidy-check generate conformance bench-go bench-peers bench-check fuzz-short soak format clean
+.PHONY: help build run test services check format-check vet lint race wire-check tidy-check generate conformance prove-mutants bench fuzz-short soak format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -138,6 +139,12 @@ bench-check: ## See that the module of the peers is tidy and its rows run; needs
 
 bench-go: ## Run the benchmarks: BENCH=Publish, TESTFLAGS='-benchtime 10s'
 	$(call step,bench-go)
+prove-mutants: ## Plant the faults of testdata/mutants, one at a time, show that a test catches each, and write docs/planted-faults.md
+	$(call step,planted faults)
+	CGO_ENABLED=0 $(GO) test -tags mutants -count=1 -timeout 0 -run '^TestMutants$$' -v .
+
+bench: ## Run the benchmarks: BENCH=Publish, TESTFLAGS='-benchtime 10s'
+	$(call step,bench)
 	CGO_ENABLED=0 $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) $(PACKAGES)
 
 fuzz-short: ## Run each fuzz test for FUZZTIME, two at a time
