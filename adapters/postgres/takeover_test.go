@@ -203,6 +203,8 @@ func TestLateCommits(t *testing.T) {
 	// hold begins a transaction with n events and returns what commits it.
 	hold := func(name string, n int) (commit func()) {
 		goOn, began, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		release := sync.OnceFunc(func() { close(goOn) })
+		t.Cleanup(release) // or the store could not be closed after a failure
 		go func() {
 			ended <- db.InTx(context.Background(), func(ctx context.Context) error {
 				for i := range n {
@@ -217,7 +219,7 @@ func TestLateCommits(t *testing.T) {
 		}()
 		<-began
 		return func() {
-			close(goOn)
+			release()
 			require.NoError(t, <-ended)
 		}
 	}
