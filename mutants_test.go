@@ -229,7 +229,7 @@ of them. A change of the code that a fault no longer fits makes ` + "`make test`
 |---|---|---|---|---|
 `)
 	for _, m := range mutants {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", m.number, m.promise, m.fault, m.trap, cmp.Or(caught[m.number], "nothing"))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", m.number, m.promise, m.fault, m.trap, cmp.Or(caught[m.number], "not shown yet"))
 	}
 	return b.String()
 }
