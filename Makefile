@@ -28,8 +28,7 @@ GOFILES = find . \( -name .git -o -name node_modules -o -name testdata -o -name 
 
 step = @printf '== %s\n' "$(1)"
 
-.PHONY: help build run test services check prove prove-long format-check vet lint race wire-check tidy-check generate conformance bench-go bench-peers bench-check fuzz-short soak format clean
-.PHONY: help build run test services check format-check vet lint race wire-check tidy-check generate conformance prove-mutants bench fuzz-short soak format clean
+.PHONY: help build run test services check prove prove-long prove-mutants format-check vet lint race wire-check tidy-check generate conformance bench-go bench-peers bench-check fuzz-short soak format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
