@@ -177,7 +177,7 @@ func (q txQuerier) ExecContext(ctx context.Context, query string, args ...any) (
 	if err := q.ready(ctx); err != nil {
 		return nil, err
 	}
-	if s := q.t.w.kept(query); s != nil {
+	if s := q.t.w.kept(query); s != nil { //nolint:sqlclosecheck // the writer keeps it, and closes it with the connection
 		return s.ExecContext(context.WithoutCancel(ctx), args...)
 	}
 	return q.t.w.conn.ExecContext(context.WithoutCancel(ctx), query, args...)
@@ -187,7 +187,7 @@ func (q txQuerier) QueryContext(ctx context.Context, query string, args ...any) 
 	if err := q.ready(ctx); err != nil {
 		return nil, err
 	}
-	if s := q.t.w.kept(query); s != nil {
+	if s := q.t.w.kept(query); s != nil { //nolint:sqlclosecheck // the writer keeps it, and closes it with the connection
 		return s.QueryContext(context.WithoutCancel(ctx), args...)
 	}
 	return q.t.w.conn.QueryContext(context.WithoutCancel(ctx), query, args...)
@@ -197,7 +197,7 @@ func (q txQuerier) QueryRowContext(ctx context.Context, query string, args ...an
 	if err := q.ready(ctx); err != nil {
 		return q.t.db.failedRow(err)
 	}
-	if s := q.t.w.kept(query); s != nil {
+	if s := q.t.w.kept(query); s != nil { //nolint:sqlclosecheck // the writer keeps it, and closes it with the connection
 		return s.QueryRowContext(context.WithoutCancel(ctx), args...)
 	}
 	return q.t.w.conn.QueryRowContext(context.WithoutCancel(ctx), query, args...)

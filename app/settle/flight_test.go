@@ -117,7 +117,7 @@ func TestStopsAfterWhatFlies(t *testing.T) {
 	work(m)
 	b.cancel()
 	decide(2, errTest)
-	for range b.out { //nolint:revive // until the group has ended
+	for range b.out { // until the group has ended
 	}
 	statuses, err := b.store.Statuses(context.Background())
 	require.NoError(t, err)
