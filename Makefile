@@ -136,14 +136,12 @@ bench-check: ## See that the module of the peers is tidy and its rows run; needs
 	cd bench && $(GO) mod tidy -diff && $(GO) vet ./...
 	@$(MAKE) --no-print-directory bench-peers PEERS='-quick -guard $(PEERS)'
 
-bench-go: ## Run the benchmarks: BENCH=Publish, TESTFLAGS='-benchtime 10s'
-	$(call step,bench-go)
 prove-mutants: ## Plant the faults of testdata/mutants, one at a time, show that a test catches each, and write docs/planted-faults.md
 	$(call step,planted faults)
 	CGO_ENABLED=0 $(GO) test -tags mutants -count=1 -timeout 0 -run '^TestMutants$$' -v .
 
-bench: ## Run the benchmarks: BENCH=Publish, TESTFLAGS='-benchtime 10s'
-	$(call step,bench)
+bench-go: ## Run the benchmarks: BENCH=Publish, TESTFLAGS='-benchtime 10s'
+	$(call step,bench-go)
 	CGO_ENABLED=0 $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) $(PACKAGES)
 
 fuzz-short: ## Run each fuzz test for FUZZTIME, two at a time

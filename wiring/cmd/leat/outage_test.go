@@ -201,7 +201,8 @@ func TestStartWaitsForItsServers(t *testing.T) {
 	database.Start()
 	p.says("the NATS server does not answer yet")
 	broker.Start()
-	p.ops, p.api = p.listening("ops.listen"), p.listening("http.listen")
+	p.Ops, p.API = p.listening("ops.listen"), p.listening("http.listen")
+	p.ops, p.api = p.Ops, p.API
 	p.isReady()
 	p.invite("ada@example.com")
 	p.eventually("the outcome", func() bool { return len(p.outcomes("notification.sent")) == 1 })
