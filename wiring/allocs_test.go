@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector allocates as well.
+
 package wiring_test
 
 import (
@@ -40,9 +44,6 @@ const (
 // record.
 func TestAllocations(t *testing.T) {
 	// Not parallel: it counts those of the process.
-	if raceEnabled {
-		t.Skip("the race detector allocates as well")
-	}
 	const n = 2000
 	counted := handledCounter{goal: n, reached: make(chan struct{})}
 	cfg := configs.Default()
