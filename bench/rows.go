@@ -5,9 +5,11 @@ func allRows() []Row {
 	var rows []Row
 	rows = append(rows, rowsP1()...)
 	rows = append(rows, rowsP2()...)
+	rows = append(rows, rowsP4()...)
 	rows = append(rows, rowsP6()...)
 	rows = append(rows, rowsP6b()...)
 	rows = append(rows, rowsP11()...)
+	rows = append(rows, rowsP12()...)
 	rows = append(rows, rowsP13()...)
 	return rows
 }
