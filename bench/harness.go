@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -58,6 +59,41 @@ type Env struct {
 	Dir     string // empty, removed afterwards
 	profile *os.File
 	quick   bool
+	row     *rowState
+}
+
+// rowState is what the runs of a row share.
+type rowState struct {
+	dir     string
+	made    map[string]any
+	cleanup []func() error
+}
+
+// shared makes something once for all runs of the row; close is called after the last.
+func (e *Env) shared(name string, make func() (thing any, close func() error, err error)) (any, error) {
+	if thing, ok := e.row.made[name]; ok {
+		return thing, nil
+	}
+	thing, end, err := make()
+	if err != nil {
+		return nil, err
+	}
+	e.row.made[name] = thing
+	e.row.cleanup = append(e.row.cleanup, end)
+	return thing, nil
+}
+
+func newRowState() (*rowState, error) {
+	dir, err := os.MkdirTemp("", "leatbench")
+	return &rowState{dir: dir, made: map[string]any{}}, err
+}
+
+func (s *rowState) close() error {
+	var errs []error
+	for _, end := range slices.Backward(s.cleanup) {
+		errs = append(errs, end())
+	}
+	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
 }
 
 func (r Row) name() string {
@@ -134,8 +170,18 @@ type result struct {
 }
 
 // measure runs both sides in turn. The first run of each warms up and does not count.
-func measure(ctx context.Context, r Row, o options) result {
-	res := result{row: r}
+func measure(ctx context.Context, r Row, o options) (res result) {
+	res.row = r
+	state, err := newRowState()
+	if err != nil {
+		res.err = err
+		return res
+	}
+	defer func() {
+		if err := state.close(); res.err == nil {
+			res.err = err
+		}
+	}()
 	n, rounds := max(1, int(float64(r.N)*o.scale)), o.rounds
 	if o.quick {
 		n, rounds = max(1, n/10), min(rounds, 2)
@@ -146,14 +192,14 @@ func measure(ctx context.Context, r Row, o options) result {
 			size = max(1, n/10)
 		}
 		size = max(r.Batch, size-size%max(1, r.Batch))
-		ours, err := runSide(ctx, r, r.Ours, size, o, fmt.Sprintf("%s-%d.pprof", strings.ReplaceAll(r.name(), "/", "-"), round), round > 0)
+		ours, err := runSide(ctx, state, r.Ours, size, o, fmt.Sprintf("%s-%d.pprof", strings.ReplaceAll(r.name(), "/", "-"), round), round > 0)
 		if err != nil {
 			res.err = fmt.Errorf("leat: %w", err)
 			return res
 		}
 		var them Figure
 		if r.Them != nil {
-			if them, err = runSide(ctx, r, r.Them, size, o, "", false); err != nil {
+			if them, err = runSide(ctx, state, r.Them, size, o, "", false); err != nil {
 				res.err = fmt.Errorf("%s: %w", r.Peer, err)
 				return res
 			}
@@ -170,8 +216,8 @@ func measure(ctx context.Context, r Row, o options) result {
 	return res
 }
 
-func runSide(ctx context.Context, r Row, side Side, n int, o options, profile string, counts bool) (f Figure, err error) {
-	env := &Env{quick: o.quick}
+func runSide(ctx context.Context, state *rowState, side Side, n int, o options, profile string, counts bool) (f Figure, err error) {
+	env := &Env{quick: o.quick, row: state}
 	if env.Dir, err = os.MkdirTemp("", "leatbench"); err != nil {
 		return Figure{}, err
 	}

@@ -6,6 +6,7 @@ func allRows() []Row {
 	rows = append(rows, rowsP1()...)
 	rows = append(rows, rowsP2()...)
 	rows = append(rows, rowsP4()...)
+	rows = append(rows, rowsP5()...)
 	rows = append(rows, rowsP6()...)
 	rows = append(rows, rowsP6b()...)
 	rows = append(rows, rowsP11()...)

@@ -120,7 +120,15 @@ func (e *Env) open(ctx context.Context, s setup) (*world, error) {
 	case s.url != "":
 		cfg.Store.URL = s.url
 	case s.store == "sqlite":
-		cfg.Store.URL = "sqlite:" + filepath.Join(e.Dir, "leat.db")
+		dir := e.Dir
+		if s.keep {
+			var err error
+			if dir, err = os.MkdirTemp(e.row.dir, "store"); err != nil {
+				return nil, err
+			}
+			cleanup = func() error { return os.RemoveAll(dir) }
+		}
+		cfg.Store.URL = "sqlite:" + filepath.Join(dir, "leat.db")
 	case s.store == "postgres":
 		u, drop, err := database(ctx)
 		if err != nil {
