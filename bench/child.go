@@ -17,6 +17,7 @@ import (
 // A child says in its first line that it is ready, and ends when its standard input does.
 var children = map[string]func(args []string) error{
 	"child-nats": serveNATS,
+	"child-feed": listenFeeds,
 }
 
 // child is a running one.

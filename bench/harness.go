@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type Row struct {
 	// AtLeast is the goal for our rate in multiples of the peer's; AtMost for our time in multiples of
 	// the peer's. One of them is set, or none where there are only limits.
 	AtLeast, AtMost float64
+	Measure         string  // what AtMost is about; "time" when empty
 	Limits          []Limit // of our side
 	N               int     // units of work in a run
 	Batch           int     // a run does a multiple of it
@@ -109,7 +111,7 @@ func (r Row) goal() string {
 		goals = append(goals, fmt.Sprintf("≥ %g ×", r.AtLeast))
 	}
 	if r.AtMost > 0 {
-		goals = append(goals, fmt.Sprintf("time ≤ %g ×", r.AtMost))
+		goals = append(goals, fmt.Sprintf("%s ≤ %g ×", cmp.Or(r.Measure, "time"), r.AtMost))
 	}
 	for _, l := range r.Limits {
 		goals = append(goals, fmt.Sprintf("%s < %g", l.Name, l.Below))

@@ -33,15 +33,21 @@ func (r result) String() string {
 // does, but blind to a database server's share and to waiting.
 func (r result) cpuRatio() string {
 	cpu := func(f Figure) float64 { return f.CPU }
-	return fmt.Sprintf("; by CPU %.2g ×", of(r.them, cpu).median/of(r.ours, cpu).median)
+	ours, them := of(r.ours, cpu).median, of(r.them, cpu).median
+	if ours == 0 || them == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; by CPU %.2g ×", them/ours)
 }
 
 // side is one side's figures for people.
 func side(figures []Figure) string {
 	rate := of(figures, func(f Figure) float64 { return f.Rate })
 	cpu := of(figures, func(f Figure) float64 { return f.CPU })
-	text := fmt.Sprintf("%s/s, %.0f µs CPU each", thousands(rate.median), cpu.median)
-	return text + values(figures)
+	if cpu.median == 0 { // nothing that has a rate
+		return strings.TrimPrefix(values(figures), ", ")
+	}
+	return fmt.Sprintf("%s/s, %.0f µs CPU each", thousands(rate.median), cpu.median) + values(figures)
 }
 
 func values(figures []Figure) string {

@@ -103,11 +103,12 @@ type setup struct {
 	listen     bool
 	change     func(*configs.Config)
 	overrides  wiring.Overrides
-	notRun     bool     // opened only
-	sets       []string // what of it runs beside the sequencer, and is counted; none of the sets when empty
-	everything bool     // all roles, as by default
-	keep       bool     // the database outlives the world, until its remove
-	mails      bool     // go to a server
+	notRun     bool           // opened only
+	sets       []string       // what of it runs beside the sequencer, and is counted; none of the sets when empty
+	everything bool           // all roles, as by default
+	keep       bool           // the database outlives the world, until its remove
+	mails      bool           // go to a server
+	options    []event.Option // of the event's definition
 }
 
 func (e *Env) open(ctx context.Context, s setup) (*world, error) {
@@ -152,7 +153,7 @@ func (e *Env) open(ctx context.Context, s setup) (*world, error) {
 	s.overrides.Observer = w.count
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	leat, closeAll, err := wiring.Open(ctx, cfg, wiring.Service{
-		Name: "bench", Definitions: []event.Definitions{{event.Define[moved](event.Business)}}, Build: s.build,
+		Name: "bench", Definitions: []event.Definitions{{event.Define[moved](event.Business, s.options...)}}, Build: s.build,
 	}, s.overrides, logger)
 	if err != nil {
 		return nil, errors.Join(err, cleanup())
