@@ -36,13 +36,17 @@ type Row struct {
 	N               int     // units of work in a run
 	Batch           int     // a run does a multiple of it
 	Ours, Them      Side    // Them is nil where there is nobody to compare with
-	Note            string  // what limits the figure
+	// Guard is what the ratio must reach in the best of some small rounds, for AtMost what it may be at
+	// most. 0: half of the goal.
+	Guard float64
+	Note  string // what limits the figure
 }
 
 // Limit is an absolute goal for a value of our side, in milliseconds or what its name says.
 type Limit struct {
-	Name  string
-	Below float64
+	Name   string
+	Below  float64
+	Steady bool // on a busy machine as well
 }
 
 // Side does n units of work and says how it went. It sets up what it needs, takes the time of the
@@ -171,7 +175,8 @@ type result struct {
 	err        error
 }
 
-// measure runs both sides in turn. The first run of each warms up and does not count.
+// measure runs both sides in turn. The first run of each warms up and does not count. A guard runs
+// until it is content, and three times at most.
 func measure(ctx context.Context, r Row, o options) (res result) {
 	res.row = r
 	state, err := newRowState()
@@ -184,11 +189,14 @@ func measure(ctx context.Context, r Row, o options) (res result) {
 			res.err = err
 		}
 	}()
-	n, rounds := max(1, int(float64(r.N)*o.scale)), o.rounds
+	n, rounds, first := max(1, int(float64(r.N)*o.scale)), o.rounds, 0
 	if o.quick {
-		n, rounds = max(1, n/10), min(rounds, 2)
+		n, rounds, first = max(1, n/10), min(rounds, 1), 1
 	}
-	for round := range rounds + 1 {
+	if o.guard {
+		rounds = 3
+	}
+	for round := first; round <= rounds; round++ {
 		size := n
 		if round == 0 {
 			size = max(1, n/10)
@@ -213,6 +221,9 @@ func measure(ctx context.Context, r Row, o options) (res result) {
 		if r.Them != nil {
 			res.them = append(res.them, them)
 			res.ratios = append(res.ratios, ours.Rate/them.Rate)
+		}
+		if o.guard && res.holds() == nil {
+			break
 		}
 	}
 	return res
@@ -295,11 +306,27 @@ func (r result) reached() bool {
 	return true
 }
 
-// farOff tells whether the row misses its ratio by more than half, in the best of its rounds: what a
-// guard may complain about on a machine that is busy with something else.
-func (r result) farOff() bool {
+// holds returns an error when the best of the rounds is beyond what the row is guarded by. Absolute
+// limits say little on a machine that is busy with something else: thirty times as much is let pass,
+// and a tenth more where nothing else can change the value.
+func (r result) holds() error {
 	s := r.spread()
-	return r.row.AtLeast > 0 && s.high < r.row.AtLeast/2 || r.row.AtMost > 0 && s.low > 1.5*r.row.AtMost
+	if least := cmp.Or(r.row.Guard, r.row.AtLeast/2); r.row.AtLeast > 0 && !(s.high >= least) {
+		return fmt.Errorf("%s, guarded by %.3g ×", r.ratio(), least)
+	}
+	if most := cmp.Or(r.row.Guard, 1.5*r.row.AtMost); r.row.AtMost > 0 && !(s.low <= most) {
+		return fmt.Errorf("%s, guarded by %.3g ×", r.ratio(), most)
+	}
+	for _, l := range r.row.Limits {
+		most := 30 * l.Below
+		if l.Steady {
+			most = 1.1 * l.Below
+		}
+		if best := r.value(l.Name).low; !(best < most) {
+			return fmt.Errorf("%s is %.3g, guarded by %.3g", l.Name, best, most)
+		}
+	}
+	return nil
 }
 
 func (r result) value(name string) spread {

@@ -11,11 +11,11 @@ func rowsP3() []Row {
 	const work, peer = "100 events published durably in one call, one caller", "the same publisher, 100 calls with one event each"
 	return []Row{
 		{
-			ID: "P3", Variant: "sqlite", Work: work, Peer: peer, AtLeast: 15, Limits: []Limit{{"p50 ms", 2}}, N: 60_000, Batch: 100,
+			ID: "P3", Variant: "sqlite", Work: work, Peer: peer, AtLeast: 15, Limits: []Limit{{Name: "p50 ms", Below: 2}}, N: 60_000, Batch: 100,
 			Ours: calling("sqlite", 100, 1), Them: calling("sqlite", 1, 12),
 		},
 		{
-			ID: "P3", Variant: "postgres", Work: work, Peer: peer, AtLeast: 20, Limits: []Limit{{"p50 ms", 5}}, N: 40_000, Batch: 100,
+			ID: "P3", Variant: "postgres", Work: work, Peer: peer, AtLeast: 20, Limits: []Limit{{Name: "p50 ms", Below: 5}}, N: 40_000, Batch: 100,
 			Ours: calling("postgres", 100, 1), Them: calling("postgres", 1, 20),
 		},
 	}

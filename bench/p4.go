@@ -24,16 +24,16 @@ func rowsP4() []Row {
 		outside  = "server in a process of its own"
 		embedded = "server in the process"
 	)
-	row := func(variant, work, peer string, atLeast float64, ours, them Side) Row {
-		return Row{ID: "P4", Variant: variant, Work: work, Peer: peer, AtLeast: atLeast, N: 60_000, Batch: 100, Ours: ours, Them: them}
+	row := func(variant, work, peer string, atLeast, guard float64, ours, them Side) Row {
+		return Row{ID: "P4", Variant: variant, Work: work, Peer: peer, AtLeast: atLeast, Guard: guard, N: 60_000, Batch: 100, Ours: ours, Them: them}
 	}
 	return []Row{
-		row("auto-provision", work+outside, auto, 20, publishingToNATS(true), stockNATS(overTCP, true, 60)),
-		row("plain", work+outside, plain, 6, publishingToNATS(true), stockNATS(overTCP, false, 20)),
-		row("auto-provision-embedded", work+embedded, auto+" by its URL", 20, publishingToNATS(false), stockNATS(embeddedByURL, true, 60)),
-		row("plain-embedded", work+embedded, plain+" by its URL", 6, publishingToNATS(false), stockNATS(embeddedByURL, false, 20)),
-		row("plain-in-process", work+embedded, plain+" at its best, with a connection inside the process", 6, publishingToNATS(false), stockNATS(inProcess, false, 20)),
-		row("raw", work+outside, "PublishAsync of the same messages, made beforehand, in windows of 256, same server", 0, publishingToNATS(true), rawPublishing),
+		row("auto-provision", work+outside, auto, 20, 5, publishingToNATS(true), stockNATS(overTCP, true, 60)),
+		row("plain", work+outside, plain, 6, 1.5, publishingToNATS(true), stockNATS(overTCP, false, 20)),
+		row("auto-provision-embedded", work+embedded, auto+" by its URL", 20, 2, publishingToNATS(false), stockNATS(embeddedByURL, true, 60)),
+		row("plain-embedded", work+embedded, plain+" by its URL", 6, 0.4, publishingToNATS(false), stockNATS(embeddedByURL, false, 20)),
+		row("plain-in-process", work+embedded, plain+" at its best, with a connection inside the process", 6, 0.15, publishingToNATS(false), stockNATS(inProcess, false, 20)),
+		row("raw", work+outside, "PublishAsync of the same messages, made beforehand, in windows of 256, same server", 0, 0, publishingToNATS(true), rawPublishing),
 	}
 }
 

@@ -20,7 +20,7 @@ func rowsP7() []Row {
 	row := func(variant, what string, limits []Limit, side Side) Row {
 		return Row{ID: "P7", Variant: variant, Work: work + what, Peer: "–", Limits: limits, N: 5_000, Ours: side}
 	}
-	fast, far := []Limit{{"p50 ms", 0.7}, {"p99 ms", 3}}, []Limit{{"p99 ms", 10}}
+	fast, far := []Limit{{Name: "p50 ms", Below: 0.7}, {Name: "p99 ms", Below: 3}}, []Limit{{Name: "p99 ms", Below: 10}}
 	return []Row{
 		row("embedded", "embedded defaults: SQLite, bus sql", fast, feeding("sqlite", "sql", false, false)),
 		row("embedded-realtime", "embedded defaults, an event that is defined as real-time", fast, feeding("sqlite", "sql", false, true)),
