@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"time"
 
 	"github.com/leat-dev/leat/wiring/cmd/leat/prove/ledger"
 	"github.com/leat-dev/leat/wiring/cmd/leat/prove/oracle"
@@ -32,6 +33,7 @@ type call struct {
 	body                 any
 	ids                  []string
 	again                bool // it may be made again: what was accepted is not accepted twice
+	receipt              bool // the answer is a receipt
 	answered             func(body []byte)
 }
 
@@ -58,6 +60,7 @@ func (c *client) run(ctx context.Context) error {
 // make makes a call and notes what came of it.
 func (c *client) make(ctx context.Context, one *call) error {
 	status, body, err := c.load.send(ctx, one.method, one.path, one.tenant, one.body)
+	c.load.answers.note(one, status, body, err)
 	outcome := oracle.Unknown
 	switch {
 	case err != nil:
@@ -77,6 +80,13 @@ func (c *client) make(ctx context.Context, one *call) error {
 	}
 	if outcome == oracle.Unknown {
 		defer wait(ctx, pause)
+	}
+	if one.receipt && outcome == oracle.Accepted {
+		var receipt struct{ Timestamp time.Time }
+		if err := json.Unmarshal(body, &receipt); err != nil {
+			return fmt.Errorf("the receipt of %v: %w", one.ids, err)
+		}
+		return c.journal.NoteReceipt(one.ids[0], receipt.Timestamp.UnixMicro())
 	}
 	return c.journal.Note(outcome, one.ids...)
 }
@@ -103,7 +113,7 @@ func (c *client) choose() (*call, error) {
 	tenant := c.tenant()
 	intent, entry := c.entry(tenant)
 	return &call{
-		method: http.MethodPost, path: "/v1/events", tenant: tenant, ids: []string{intent.ID}, again: true,
+		method: http.MethodPost, path: "/v1/events", tenant: tenant, ids: []string{intent.ID}, again: true, receipt: true,
 		body: map[string]any{
 			"eventType": intent.Type, "source": ledger.Source, "id": intent.ID, "subject": intent.Key, "data": entry,
 		},
@@ -119,7 +129,7 @@ func (c *client) entry(tenant string) (oracle.Intent, ledger.Written) {
 	}
 	if c.chance(c.load.cfg.Fails) {
 		entry.Fails = []int{1, 1, 1, 2, 5, 5, ledger.Poison}[c.random.IntN(7)]
-		intent.Poison = entry.Fails == ledger.Poison
+		intent.Fails, intent.Poison = true, entry.Fails == ledger.Poison
 	}
 	return intent, entry
 }
