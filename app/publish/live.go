@@ -7,6 +7,7 @@ import (
 
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/domain"
 )
 
@@ -43,7 +44,11 @@ func (p *Publisher) push(ctx context.Context, envelopes []event.Envelope, receip
 	if len(events) == 0 {
 		return
 	}
-	p.commits.AfterCommit(ctx, func() { p.live.Push(events) })
+	p.commits.AfterCommit(ctx, func() {
+		fault.Point("publish.pushing")
+		p.live.Push(events)
+		fault.Point("publish.pushed")
+	})
 }
 
 // realtime copies the events that are real-time and new; it allocates nothing when there are none.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,6 +22,10 @@ const (
 	longVariable = "LEAT_PROVE_LONG" // not empty: the long run
 	pageVariable = "LEAT_PROVE_PAGE" // the page that gets the figures when every promise held
 	keepVariable = "LEAT_PROVE_KEEP" // the folder where evidence of breaches is kept
+	// A regular expression: processes die at these points only.
+	pointsVariable = "LEAT_PROVE_POINTS"
+	// How many processes die at points in the long run, at least.
+	deathsVariable = "LEAT_PROVE_DEATHS"
 )
 
 // run is what the tests of one run share.
@@ -28,8 +33,13 @@ var run struct {
 	binary  string
 	seed    uint64
 	long    bool
+	points  *regexp.Regexp
+	deaths  int
 	results results
 }
+
+// longDeaths is how many processes die at points in the long run when nobody wants another number.
+const longDeaths = 1000
 
 func TestMain(m *testing.M) { os.Exit(runAll(m)) }
 
@@ -61,6 +71,16 @@ func runAll(m *testing.M) int {
 	if text := os.Getenv(seedVariable); text != "" {
 		if run.seed, err = strconv.ParseUint(text, 10, 64); err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", seedVariable, err)
+			return 1
+		}
+	}
+	if run.points, err = regexp.Compile(os.Getenv(pointsVariable)); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", pointsVariable, err)
+		return 1
+	}
+	if run.deaths = longDeaths; os.Getenv(deathsVariable) != "" {
+		if run.deaths, err = strconv.Atoi(os.Getenv(deathsVariable)); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", deathsVariable, err)
 			return 1
 		}
 	}

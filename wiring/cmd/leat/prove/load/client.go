@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/leat-dev/leat/wiring/cmd/leat/prove/ledger"
 	"github.com/leat-dev/leat/wiring/cmd/leat/prove/oracle"
 )
@@ -35,6 +37,7 @@ type call struct {
 	again                bool // it may be made again: what was accepted is not accepted twice
 	receipt              bool // the answer is a receipt
 	answered             func(body []byte)
+	message              *nats.Msg // instead of a request
 }
 
 func (c *client) run(ctx context.Context) error {
@@ -59,6 +62,13 @@ func (c *client) run(ctx context.Context) error {
 
 // make makes a call and notes what came of it.
 func (c *client) make(ctx context.Context, one *call) error {
+	if one.message != nil {
+		outcome := oracle.Unknown
+		if c.load.cfg.Stranger.send(ctx, one.message) == nil {
+			outcome = oracle.Accepted
+		}
+		return c.journal.Note(outcome, one.ids...)
+	}
 	status, body, err := c.load.send(ctx, one.method, one.path, one.tenant, one.body)
 	c.load.answers.note(one, status, body, err)
 	outcome := oracle.Unknown
@@ -109,6 +119,10 @@ func (c *client) choose() (*call, error) {
 		return c.command()
 	case c.chance(c.load.cfg.Batches):
 		return c.batch()
+	case c.chance(c.load.cfg.Flags):
+		return c.flag()
+	case c.load.cfg.Stranger != nil && c.chance(c.load.cfg.Strange):
+		return c.strange()
 	}
 	tenant := c.tenant()
 	intent, entry := c.entry(tenant)
@@ -132,6 +146,20 @@ func (c *client) entry(tenant string) (oracle.Intent, ledger.Written) {
 		intent.Fails, intent.Poison = true, entry.Fails == ledger.Poison
 	}
 	return intent, entry
+}
+
+// flag publishes an entry that live clients see at once.
+func (c *client) flag() (*call, error) {
+	intent := oracle.Intent{
+		ID: c.id(), Tenant: c.tenant(), Type: ledger.Flagged{}.EventType(), Key: fmt.Sprintf("k%d", c.random.IntN(c.load.cfg.Keys)),
+	}
+	return &call{
+		method: http.MethodPost, path: "/v1/events", tenant: intent.Tenant, ids: []string{intent.ID}, again: true, receipt: true,
+		body: map[string]any{
+			"eventType": intent.Type, "source": ledger.Source, "id": intent.ID, "subject": intent.Key,
+			"data": ledger.Flagged{Key: intent.Key, Number: c.count},
+		},
+	}, c.journal.Intend(intent)
 }
 
 func (c *client) batch() (*call, error) {

@@ -25,7 +25,11 @@ type Config struct {
 	Commands float64 // that are commands to the reference service
 	Mails    float64 // of the entries, those that lead to a mail
 	Fails    float64 // that fail at first, and some that do so until they are dead letters
+	Flags    float64 // the share of calls that publish what live clients see at once
 	GiveUp   float64 // of the unanswered calls, those that are not made again
+
+	Stranger *Stranger // may be nil
+	Strange  float64   // the share of calls that are its messages
 
 	Patience time.Duration // how long a call may take; default 10s
 }

@@ -89,6 +89,7 @@ func TestNothingIsFoundWhereNothingIsWrong(t *testing.T) {
 		"a gap that was told":                       func(w *world) { w.frames()[1] = oracle.Frame{Connection: 1, Op: "gap", From: 1, To: 1} },
 		"a resume from further back":                func(w *world) { w.frames()[3].Position = 0 },
 		"pruned":                                    func(w *world) { w.prune(2) },
+		"pruned, and shown ahead of its position":   func(w *world) { w.prune(2); w.frames()[1].Position = 0 },
 		"retried late, out of order, and says so":   func(w *world) { w.dead("ledger", 1, "handled"); w.redriven("ledger", 1) },
 		"a receipt of the first acceptance":         func(w *world) { w.told["e1"].Recorded, w.evidence.Log[0].Recorded = 17, 17 },
 		"handled once where nothing broke off":      func(w *world) { w.rules.Calls = []string{"side"} },
@@ -96,6 +97,7 @@ func TestNothingIsFoundWhereNothingIsWrong(t *testing.T) {
 		"a message that became a dead letter":       func(w *world) { w.stray("s", 1) },
 		"a message that was never taken":            func(w *world) { w.stray("s", 0); w.told["s"].Outcome = oracle.Unknown },
 		"the log in the order of two at once":       func(w *world) { w.told["e1"].Answered = 30; w.swap() },
+		"the log in another stream's order":         func(w *world) { w.told["e1"].Aside = true; w.swap() },
 		"the log in the order of different clients": func(w *world) { w.told["e1"].Client = "d"; w.swap() },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -177,6 +179,7 @@ func TestEachBreachIsFound(t *testing.T) {
 		"a frame that came twice":       {func(w *world) { w.frames()[6].EventID = "e3" }, oracle.Live, oracle.Twice, ""},
 		"frames out of order":           {func(w *world) { f := w.frames(); f[1], f[2] = f[2], f[1] }, oracle.Live, oracle.Disorder, ""},
 		"a frame of nothing":            {func(w *world) { w.frames()[6].EventID = "g" }, oracle.Live, oracle.Ghost, ""},
+		"a frame ahead of nothing":      {func(w *world) { w.prune(1); f := w.frames(); f[6].EventID, f[6].Position = "g", 0 }, oracle.Live, oracle.Ghost, ""},
 		"logged under another tenant":   {func(w *world) { w.told["e1"].Tenant = "other" }, oracle.TenantsKept, oracle.Crossed, ""},
 		"handled under another tenant":  {func(w *world) { w.evidence.Effects[0].Tenant = "other" }, oracle.TenantsKept, oracle.Crossed, "ledger"},
 		"given up under another tenant": {func(w *world) { w.dead("side", 2, "open"); w.evidence.Letters[0].Tenant = "other" }, oracle.TenantsKept, oracle.Crossed, "side"},

@@ -22,6 +22,7 @@ type Intent struct {
 	Poison bool   `json:"poison,omitempty"`
 	Fails  bool   `json:"fails,omitempty"` // attempts at it fail, poison or not
 	Stray  bool   `json:"stray,omitempty"` // a message that cannot become an event
+	Aside  bool   `json:"aside,omitempty"` // it was given to another stream than the log, which gets it later
 }
 
 // Outcome is what a client knows about an intent.

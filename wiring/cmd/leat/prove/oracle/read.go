@@ -101,7 +101,7 @@ func (r *reading) log() error {
 			return fmt.Errorf("data of %s: %w", l.ID, err)
 		}
 		switch l.Type {
-		case "entry.written":
+		case "entry.written", "entry.flagged":
 			l.Asked = l.ID
 		case "project.created", "project.updated":
 			l.Asked = says.Name
