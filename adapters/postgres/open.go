@@ -119,7 +119,7 @@ func (db *DB) start(ctx context.Context, cfg Config, conf *pgxpool.Config) (err 
 		{&db.appends, appendWorkers, appendPatience, false},
 	} {
 		c := conf.Copy()
-		c.MaxConns, c.PingTimeout = int32(p.size), pingPatience
+		c.MaxConns, c.ShouldPing = int32(p.size), db.isGone
 		c.ConnConfig.DialFunc = dialPatiently(statementPatience(c.ConnConfig.RuntimeParams, cfg.StatementTimeout), db.renew)
 		c.AfterConnect = settings{statement: cfg.StatementTimeout, idle: cfg.IdleTimeout, lock: p.lock, readOnly: p.read}.apply
 		if *p.pool, err = pgxpool.NewWithConfig(db.ctx, c); err != nil {
@@ -145,6 +145,22 @@ func (db *DB) start(ctx context.Context, cfg Config, conf *pgxpool.Config) (err 
 		return db.unavailable(err)
 	}
 	return nil
+}
+
+// isGone asks the server over a connection that was idle whether it is there.
+func (db *DB) isGone(ctx context.Context, p pgxpool.ShouldPingParams) bool {
+	if p.IdleDuration < unasked {
+		return false
+	}
+	ping, cancel := context.WithTimeout(ctx, pingPatience)
+	defer cancel()
+	if p.Conn.Ping(ping) == nil {
+		return false
+	}
+	if ctx.Err() == nil {
+		db.renew()
+	}
+	return true // the pool finds it closed and takes another
 }
 
 // renew gives the connections up that are idle, and the others when they are given back: where one has

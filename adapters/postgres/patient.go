@@ -16,7 +16,9 @@ const (
 	// greetPatience bounds what is said on a connection of its own before it is used.
 	greetPatience = 10 * time.Second
 	// pingPatience bounds the question whether a connection that was idle is still there.
-	pingPatience = 5 * time.Second
+	pingPatience = 3 * time.Second
+	// unasked is how long a connection may be idle and be used without that question.
+	unasked = time.Second
 )
 
 // errSilent is what is read from a connection on which an answer is due and nothing comes.
