@@ -21,9 +21,11 @@ const (
 	seedVariable = "LEAT_PROVE_SEED" // repeats a run, as far as processes repeat themselves
 	longVariable = "LEAT_PROVE_LONG" // not empty: the long run
 	pageVariable = "LEAT_PROVE_PAGE" // the page that gets the figures when every promise held
+	sumsVariable = "LEAT_PROVE_SUMS" // the page that gets their sums, when there is such a page
 	keepVariable = "LEAT_PROVE_KEEP" // the folder where evidence of breaches is kept
-	// A regular expression: processes die at these points only.
+	// Regular expressions: processes die at these points only, and these faults happen only.
 	pointsVariable = "LEAT_PROVE_POINTS"
+	faultsVariable = "LEAT_PROVE_FAULTS"
 	// How many processes die at points in the long run, at least.
 	deathsVariable = "LEAT_PROVE_DEATHS"
 )
@@ -34,6 +36,7 @@ var run struct {
 	seed    uint64
 	long    bool
 	points  *regexp.Regexp
+	faults  *regexp.Regexp
 	deaths  int
 	results results
 }
@@ -74,9 +77,11 @@ func runAll(m *testing.M) int {
 			return 1
 		}
 	}
-	if run.points, err = regexp.Compile(os.Getenv(pointsVariable)); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", pointsVariable, err)
-		return 1
+	for name, to := range map[string]**regexp.Regexp{pointsVariable: &run.points, faultsVariable: &run.faults} {
+		if *to, err = regexp.Compile(os.Getenv(name)); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+			return 1
+		}
 	}
 	if run.deaths = longDeaths; os.Getenv(deathsVariable) != "" {
 		if run.deaths, err = strconv.Atoi(os.Getenv(deathsVariable)); err != nil {
@@ -91,7 +96,11 @@ func runAll(m *testing.M) int {
 	table, summary := run.results.table(), run.results.summary(time.Since(start))
 	fmt.Printf("%s%s\n", table, summary)
 	if page := os.Getenv(pageVariable); page != "" && code == 0 {
-		if err := report.Insert(page, "figures", summary+"\n\n"+table); err != nil {
+		err := report.Insert(page, "figures", summary+"\n\n"+table)
+		if sums := os.Getenv(sumsVariable); sums != "" && err == nil {
+			err = report.Insert(sums, "sums", run.results.sums())
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}

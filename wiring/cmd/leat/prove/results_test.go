@@ -55,14 +55,19 @@ func (r *results) add(scenario string, l *life) {
 }
 
 // table is one row for each promise, scenario and house.
-func (r *results) table() string {
+func (r *results) table() string { return report.Table(r.all()) }
+
+// sums is one row for each promise.
+func (r *results) sums() string { return report.Sums(r.all()) }
+
+func (r *results) all() []report.Row {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var rows []report.Row
 	for _, row := range r.rows {
 		rows = append(rows, *row)
 	}
-	return report.Table(rows)
+	return rows
 }
 
 // summary is a sentence about the run.
