@@ -11,9 +11,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/leat-dev/leat/wiring/cmd/leat/prove/proxy"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // echo is a server that answers each line with the same line in capitals.
 func echo(t *testing.T) (address string, lost <-chan error) {
