@@ -7,7 +7,6 @@ import (
 
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
-	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/domain"
 )
 
@@ -44,11 +43,7 @@ func (p *Publisher) push(ctx context.Context, envelopes []event.Envelope, receip
 	if len(events) == 0 {
 		return
 	}
-	p.commits.AfterCommit(ctx, func() {
-		fault.Point("publish.pushing")
-		p.live.Push(events)
-		fault.Point("publish.pushed")
-	})
+	p.commits.AfterCommit(ctx, func() { p.live.Push(events) })
 }
 
 // realtime copies the events that are real-time and new; it allocates nothing when there are none.
