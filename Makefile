@@ -74,7 +74,7 @@ prove: ## Let the program die at every point that there is, and count what becam
 
 prove-long: ## The same with more than a thousand deaths; the figures go to docs/guarantees.md: an hour
 	$(call step,prove: the long run)
-	LEAT_PROVE_LONG=1 LEAT_PROVE_PAGE=$(CURDIR)/docs/guarantees.md $(PROVE) -timeout 4h
+	LEAT_PROVE_LONG=1 LEAT_PROVE_PAGE=$(CURDIR)/docs/guarantees.md LEAT_PROVE_SUMS=$(CURDIR)/README.md $(PROVE) -timeout 4h
 
 format-check:
 	$(call step,gofumpt)

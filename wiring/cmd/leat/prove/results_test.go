@@ -15,8 +15,9 @@ import (
 type results struct {
 	mu     sync.Mutex
 	rows   map[place]*report.Row
-	deaths int
 	commit string
+
+	deaths, drains, faults int
 }
 
 type place struct {
@@ -28,7 +29,7 @@ type place struct {
 func (r *results) add(scenario string, l *life) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.deaths += l.deaths
+	r.deaths, r.drains, r.faults = r.deaths+l.deaths, r.drains+l.drains, r.faults+l.faults
 	v := l.verdict
 	for promise, counted := range map[oracle.Promise]int{
 		oracle.Kept: v.Events, oracle.Settled: v.Events, oracle.Once: v.Once, oracle.InOrder: v.Events,
@@ -43,7 +44,7 @@ func (r *results) add(scenario string, l *life) {
 			}
 			r.rows[at] = row
 		}
-		row.Runs += l.deaths
+		row.Runs += l.deaths + l.drains + l.faults
 		row.Counted += counted
 		row.Lost += v.Count(promise, oracle.Lost)
 		row.Ghost += v.Count(promise, oracle.Ghost)
@@ -54,20 +55,25 @@ func (r *results) add(scenario string, l *life) {
 }
 
 // table is one row for each promise, scenario and house.
-func (r *results) table() string {
+func (r *results) table() string { return report.Table(r.all()) }
+
+// sums is one row for each promise.
+func (r *results) sums() string { return report.Sums(r.all()) }
+
+func (r *results) all() []report.Row {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var rows []report.Row
 	for _, row := range r.rows {
 		rows = append(rows, *row)
 	}
-	return report.Table(rows)
+	return rows
 }
 
 // summary is a sentence about the run.
 func (r *results) summary(took time.Duration) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return fmt.Sprintf("%s, commit %s, seed %d: %d processes died, %v in all.",
-		time.Now().UTC().Format(time.DateOnly), r.commit, run.seed, r.deaths, took.Round(time.Second))
+	return fmt.Sprintf("%s, commit %s, seed %d: %d processes died, %d were asked to stop, and %d times a server, a network or a disk broke; %v in all.",
+		time.Now().UTC().Format(time.DateOnly), r.commit, run.seed, r.deaths, r.drains, r.faults, took.Round(time.Second))
 }

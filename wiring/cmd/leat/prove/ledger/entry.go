@@ -28,6 +28,15 @@ const Poison = 1000
 // EventType is "entry.written".
 func (Written) EventType() string { return "entry.written" }
 
+// Flagged is an entry that live clients see at once. It goes to audit and nowhere else.
+type Flagged struct {
+	Key    string `json:"key"`
+	Number int    `json:"number"`
+}
+
+// EventType is "entry.flagged".
+func (Flagged) EventType() string { return "entry.flagged" }
+
 // fault returns why this attempt fails, nil when it does not.
 func (w Written) fault(d handler.Delivery) error {
 	switch {

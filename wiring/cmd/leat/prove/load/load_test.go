@@ -2,6 +2,7 @@ package load_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -26,10 +27,15 @@ func TestRun(t *testing.T) {
 		switch n := calls.Add(1); {
 		case n%5 == 0:
 			w.WriteHeader(http.StatusBadRequest)
+		case n == 7:
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = io.WriteString(w, `{"errorCode":"INTERNAL_ERROR","message":"something went wrong"}`)
 		case n%7 == 0:
 			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, `{"errorCode":"STORE_UNAVAILABLE","message":"there is no room"}`)
 		default:
 			w.WriteHeader(http.StatusAccepted)
+			_, _ = io.WriteString(w, `{"timestamp":"2026-01-02T03:04:05.000006Z"}`)
 		}
 	}))
 	t.Cleanup(server.Close)
@@ -57,7 +63,13 @@ func TestRun(t *testing.T) {
 	outcomes := map[oracle.Outcome]int{}
 	for _, one := range told {
 		outcomes[one.Outcome]++
+		if one.Outcome == oracle.Accepted {
+			require.Equal(t, time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC).UnixMicro(), one.Recorded)
+		}
 	}
+	require.Equal(t, map[string]int{"STORE_UNAVAILABLE": 11}, l.Refused())
+	require.Len(t, l.Odd(), 1)
+	require.Contains(t, l.Odd()[0], "500")
 	require.Equal(t, map[oracle.Outcome]int{oracle.Refused: 20, oracle.Unknown: 12 + 3, oracle.Accepted: 68}, outcomes)
 	require.Equal(t, 68, l.Taken())
 }
