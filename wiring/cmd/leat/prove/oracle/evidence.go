@@ -33,7 +33,8 @@ type Effect struct {
 	EventID  string
 	Key      string
 	Position int64
-	Redriven bool // given back from the dead letters: it may come late
+	Redriven bool  // given back from the dead letters: it may come late
+	At       int64 // when the handler was called, in nanoseconds since 1970; 0: not known
 }
 
 // Letter is a dead letter.
@@ -43,6 +44,7 @@ type Letter struct {
 	EventID  string
 	Position int64
 	State    string // open, retrying, discarded, handled
+	At       int64  // when the last attempt failed, in nanoseconds since 1970
 }
 
 // Waiting is a parked event.
