@@ -94,9 +94,10 @@ func runAll(m *testing.M) int {
 	start := time.Now()
 	code := m.Run()
 	table, summary := run.results.table(), run.results.summary(time.Since(start))
-	fmt.Printf("%s%s\n", table, summary)
+	figures := run.results.figures()
+	fmt.Printf("%s%s%s\n", table, figures, summary)
 	if page := os.Getenv(pageVariable); page != "" && code == 0 {
-		err := report.Insert(page, "figures", summary+"\n\n"+table)
+		err := report.Insert(page, "figures", summary+"\n\n"+table+"\n"+figures)
 		if sums := os.Getenv(sumsVariable); sums != "" && err == nil {
 			err = report.Insert(sums, "sums", run.results.sums())
 		}

@@ -4,6 +4,7 @@ package prove_test
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +17,7 @@ type results struct {
 	mu     sync.Mutex
 	rows   map[place]*report.Row
 	commit string
+	said   []string // figures that are no counts
 
 	deaths, drains, faults int
 }
@@ -27,14 +29,21 @@ type place struct {
 
 // add takes a life's last verdict in.
 func (r *results) add(scenario string, l *life) {
+	r.addFor(scenario, l, oracle.Kept, oracle.Settled, oracle.Once, oracle.InOrder, oracle.Mailed, oracle.Live, oracle.TenantsKept)
+}
+
+// addFor takes in what it says about some of the promises, those that the scenario is about.
+func (r *results) addFor(scenario string, l *life, promises ...oracle.Promise) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.deaths, r.drains, r.faults = r.deaths+l.deaths, r.drains+l.drains, r.faults+l.faults
 	v := l.verdict
-	for promise, counted := range map[oracle.Promise]int{
+	all := map[oracle.Promise]int{
 		oracle.Kept: v.Events, oracle.Settled: v.Events, oracle.Once: v.Once, oracle.InOrder: v.Events,
-		oracle.Mailed: v.Mails, oracle.Live: v.Frames, oracle.TenantsKept: v.Events,
-	} {
+		oracle.Mailed: v.Mails, oracle.Live: v.Frames, oracle.TenantsKept: v.Events, oracle.OnesOwn: v.Events,
+	}
+	for _, promise := range promises {
+		counted := all[promise]
 		at := place{promise, scenario, l.house.String()}
 		row := r.rows[at]
 		if row == nil {
@@ -44,7 +53,7 @@ func (r *results) add(scenario string, l *life) {
 			}
 			r.rows[at] = row
 		}
-		row.Runs += l.deaths + l.drains + l.faults
+		row.Runs += max(1, l.deaths+l.drains+l.faults)
 		row.Counted += counted
 		row.Lost += v.Count(promise, oracle.Lost)
 		row.Ghost += v.Count(promise, oracle.Ghost)
@@ -52,6 +61,24 @@ func (r *results) add(scenario string, l *life) {
 		row.Disorder += v.Count(promise, oracle.Disorder)
 		row.Crossed += v.Count(promise, oracle.Crossed)
 	}
+}
+
+// say notes a figure for the end of the report.
+func (r *results) say(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.said = append(r.said, text)
+}
+
+// figures are what was said, as a list.
+func (r *results) figures() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var b strings.Builder
+	for _, text := range r.said {
+		fmt.Fprintf(&b, "- %s\n", text)
+	}
+	return b.String()
 }
 
 // table is one row for each promise, scenario and house.

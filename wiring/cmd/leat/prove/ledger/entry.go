@@ -20,6 +20,8 @@ type Written struct {
 	// Fails is how often the sets fail before they handle it; what came back from the dead letters
 	// is handled. Poison is never handled.
 	Fails int `json:"fails,omitempty"`
+	// FailsIn is the only set that Fails is about; empty: both.
+	FailsIn string `json:"fails_in,omitempty"`
 }
 
 // Poison as Fails makes an entry that no attempt handles.
@@ -40,6 +42,8 @@ func (Flagged) EventType() string { return "entry.flagged" }
 // fault returns why this attempt fails, nil when it does not.
 func (w Written) fault(d handler.Delivery) error {
 	switch {
+	case w.FailsIn != "" && w.FailsIn != d.Set:
+		return nil
 	case w.Fails == Poison:
 		return errors.New("poison")
 	case d.Attempt <= w.Fails && !d.Redriven:

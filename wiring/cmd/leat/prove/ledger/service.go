@@ -34,6 +34,7 @@ type Line struct {
 	Position int64
 	Attempt  int
 	Redriven bool
+	At       int64 // when, in nanoseconds since 1970
 }
 
 // Service returns the ledger alone.
@@ -107,7 +108,8 @@ func (l *ledger) write(ctx context.Context, w Written) error {
 	}
 	fault.Point("ledger.in-handler")
 	_, err := l.kit.Store.SQL(ctx).Exec(ctx, "INSERT INTO "+l.kit.Store.Table("ledger")+
-		" (tenant, event_id, key, number, position, redriven) VALUES (?, ?, ?, ?, ?, ?)", e.Tenant, e.ID, w.Key, w.Number, e.Position, redriven)
+		" (tenant, event_id, key, number, position, redriven, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		e.Tenant, e.ID, w.Key, w.Number, e.Position, redriven, time.Now().UnixNano())
 	fault.Point("ledger.row-written")
 	return err
 }
@@ -121,7 +123,9 @@ func (s side) write(ctx context.Context, w Written) (err error) {
 		return err
 	}
 	e, _ := event.Handled(ctx)
-	line, err := json.Marshal(Line{Tenant: e.Tenant, Event: e.ID, Key: w.Key, Position: e.Position, Attempt: d.Attempt, Redriven: d.Redriven})
+	line, err := json.Marshal(Line{
+		Tenant: e.Tenant, Event: e.ID, Key: w.Key, Position: e.Position, Attempt: d.Attempt, Redriven: d.Redriven, At: time.Now().UnixNano(),
+	})
 	if err != nil {
 		return err
 	}

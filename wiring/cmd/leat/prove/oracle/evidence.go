@@ -34,7 +34,8 @@ type Effect struct {
 	EventID  string
 	Key      string
 	Position int64
-	Redriven bool // given back from the dead letters: it may come late
+	Redriven bool  // given back from the dead letters: it may come late
+	At       int64 // when the handler was called, in nanoseconds since 1970; 0: not known
 }
 
 // Letter is a dead letter.
@@ -45,6 +46,7 @@ type Letter struct {
 	Position int64  // 0 or less: of a message that became no event
 	State    string // open, retrying, discarded, handled
 	Says     string // the id of the intent that such a message says it comes from
+	At       int64  // when the last attempt failed, in nanoseconds since 1970
 }
 
 // Stray tells whether the letter is of a message that came from outside and became no event.

@@ -122,10 +122,10 @@ func (r *reading) pruned() error {
 }
 
 func (r *reading) ledger() error {
-	return r.each("SELECT tenant, event_id, key, position, redriven FROM leat_ledger ORDER BY seq", func(scan func(...any) error) error {
+	return r.each("SELECT tenant, event_id, key, position, redriven, at FROM leat_ledger ORDER BY seq", func(scan func(...any) error) error {
 		e := Effect{Set: "ledger"}
 		var redriven int
-		err := scan(&e.Tenant, &e.EventID, &e.Key, &e.Position, &redriven)
+		err := scan(&e.Tenant, &e.EventID, &e.Key, &e.Position, &redriven, &e.At)
 		e.Redriven = redriven != 0
 		r.evidence.Effects = append(r.evidence.Effects, e)
 		return err
@@ -142,10 +142,10 @@ func (r *reading) audit() error {
 }
 
 func (r *reading) letters() error {
-	return r.each("SELECT set_name, tenant, position, state, event FROM leat_dead_letters", func(scan func(...any) error) error {
+	return r.each("SELECT set_name, tenant, position, state, event, failed FROM leat_dead_letters", func(scan func(...any) error) error {
 		var l Letter
 		var text []byte
-		if err := scan(&l.Set, &l.Tenant, &l.Position, &l.State, &text); err != nil {
+		if err := scan(&l.Set, &l.Tenant, &l.Position, &l.State, &text, &l.At); err != nil {
 			return err
 		}
 		var e struct {
@@ -156,6 +156,7 @@ func (r *reading) letters() error {
 		if l.EventID = e.ID; err == nil && l.Stray() {
 			l.Says, err = said(e.Data)
 		}
+		l.At *= 1000 // microseconds in the table
 		r.evidence.Letters = append(r.evidence.Letters, l)
 		return err
 	})
@@ -237,7 +238,7 @@ func ReadSide(name string) ([]Effect, error) {
 			return nil, fmt.Errorf("read %s: %w", name, err)
 		}
 		effects = append(effects, Effect{
-			Set: "side", Tenant: l.Tenant, EventID: l.Event, Key: l.Key, Position: l.Position, Redriven: l.Redriven,
+			Set: "side", Tenant: l.Tenant, EventID: l.Event, Key: l.Key, Position: l.Position, Redriven: l.Redriven, At: l.At,
 		})
 	}
 	return effects, lines.Err()

@@ -33,6 +33,7 @@ const (
 	Mailed      Promise = 5 // mails go out at least once
 	Live        Promise = 6 // the live feed
 	TenantsKept Promise = 7 // nothing crosses a tenant
+	OnesOwn     Promise = 8 // one set's fault is its own
 )
 
 // Finding is one breach.
