@@ -44,7 +44,7 @@ func New(cfg Config, logger *slog.Logger) *Bus {
 	}
 	return &Bus{
 		window: cfg.Window,
-		pubsub: gochannel.NewGoChannel(gochannel.Config{}, watermill.NewSlogLogger(slog.New(warnings{logger.Handler()}))),
+		pubsub: gochannel.NewGoChannel(gochannel.Config{PreserveContext: true}, watermill.NewSlogLogger(slog.New(warnings{logger.Handler()}))),
 		topics: map[string]*subscription{},
 	}
 }
@@ -60,13 +60,13 @@ func (b *Bus) Publish(_ context.Context, entries []bus.Entry) error {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	for set, sub := range b.topics {
-		for _, e := range entries {
+		for i := range entries {
 			if !sub.enter(b.window, &entries[len(entries)-1]) {
 				break
 			}
 			fault.Point("gochannelbus.publishing")
-			if err := b.pubsub.Publish(set, bus.Encode(e)); err != nil {
-				return fmt.Errorf("hand event %s to %s: %w", e.ID, set, err)
+			if err := b.pubsub.Publish(set, bus.Hand(&entries[i])); err != nil {
+				return fmt.Errorf("hand event %s to %s: %w", entries[i].ID, set, err)
 			}
 		}
 	}
@@ -147,7 +147,7 @@ func (s *subscription) Subscribe(ctx context.Context, topic string) (<-chan *mes
 			}
 			if owed := s.taken(); owed != nil {
 				select {
-				case out <- bus.Encode(*owed):
+				case out <- bus.Hand(owed):
 				case <-ctx.Done():
 					return
 				}

@@ -86,8 +86,9 @@ type Group struct {
 	lanes  []*lane
 	out    chan *message.Message
 	paused atomic.Bool
-	seen   atomic.Int64  // every lane has been told of what the log holds up to here
-	gaps   chan struct{} // capacity 1: the bus left something out
+	seen   atomic.Int64          // every lane has been told of what the log holds up to here
+	again  chan *message.Message // see Again
+	gaps   chan struct{}         // capacity 1: the bus left something out
 	pause  pauser
 	stands string // why this process stands by; of keep
 
@@ -102,7 +103,8 @@ func NewGroup(cfg Config, set *handler.Bound, policy handler.Policy, store Store
 ) *Group {
 	g := &Group{
 		cfg: cfg.withDefaults(), set: set, policy: policy, store: store, log: log, bus: source, clock: clock,
-		logger: logger.With("handler", set.Name()), out: make(chan *message.Message), gaps: make(chan struct{}, 1),
+		logger: logger.With("handler", set.Name()), out: make(chan *message.Message),
+		again: make(chan *message.Message), gaps: make(chan struct{}, 1),
 	}
 	g.pause.group = g
 	for i := range policy.Lanes {
@@ -138,10 +140,15 @@ func (g *Group) Subscribe(ctx context.Context, topic string) (<-chan *message.Me
 	go g.keep(ctx, changed)
 	go func() {
 		g.ended.Wait()
+		close(g.again)
 		close(g.out)
 	}()
 	return g.out, nil
 }
+
+// Again brings messages as the channel of Subscribe does, to whoever waits for one already: a
+// consumer need not start a goroutine for each. It closes with that channel.
+func (g *Group) Again() <-chan *message.Message { return g.again }
 
 // Close does nothing: the group ends with the context of Subscribe, and the bus is closed by who
 // opened it.

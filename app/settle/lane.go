@@ -599,9 +599,14 @@ func (l *lane) deliver(ctx context.Context, a *Attempt) (flies bool, err error) 
 			Set: a.Set, Attempt: a.Number, Redriven: a.Redriven,
 		}))
 		select {
-		case <-ctx.Done():
-			return false, ctx.Err()
-		case l.group.out <- m:
+		case l.group.again <- m:
+		default:
+			select {
+			case <-ctx.Done():
+				return false, ctx.Err()
+			case l.group.again <- m:
+			case l.group.out <- m:
+			}
 		}
 		select {
 		case <-m.Acked():
