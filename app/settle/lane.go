@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jonboulle/clockwork"
 
 	"github.com/leat-dev/leat/app/bus"
@@ -592,7 +593,7 @@ func (l *lane) deliver(ctx context.Context, a *Attempt) (flies bool, err error) 
 			a.applied = make(chan struct{})
 		}
 		fault.Point("settle.handing-over")
-		m := event.ToMessage(a.Event)
+		m := message.NewMessage(a.Event.ID, a.Event.Data) // the attributes are in the attempt
 		// Not ctx: when it ends, the event in hand shall be finished.
 		inHand := context.WithValue(context.Background(), attemptKey{}, a)
 		m.SetContext(handler.WithDelivery(inHand, handler.Delivery{
