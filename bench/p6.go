@@ -76,7 +76,7 @@ func drafts(first, n, keys int) []event.Draft {
 func (w *world) checkEffects(ctx context.Context, n int) error {
 	order := "rowid"
 	if w.cfg.Store.IsPostgres() {
-		order = "ctid"
+		order = "xmin::text::bigint, cmin::text::bigint"
 	}
 	for _, name := range effectNames {
 		table := w.Store.Table("effects_" + name)

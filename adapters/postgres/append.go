@@ -18,6 +18,14 @@ import (
 const (
 	appendWorkers = 3   // how many commits of shared appends are under way at once
 	appendBatch   = 512 // how many events share a commit, more or less
+	// A statement costs the server as much as dozens of rows, so one worker with large groups is better than
+	// several with small ones. Another helps when so many callers wait, or the commit takes so long.
+	helpCallers = 128
+	helpAfter   = 10 * time.Millisecond
+	// With so many callers in the commit before, and fewer now, the others are likely to come: they have just
+	// been told.
+	companyMin = 8
+	companyFor = 300 * time.Microsecond
 	// appendPatience is how long callers who share a commit wait for somebody else's transaction
 	// that holds the id of one of them. Then each goes on alone.
 	appendPatience = 200 * time.Millisecond
@@ -70,10 +78,15 @@ type appender struct {
 	db      *DB
 	mu      sync.Mutex
 	pending []*appendCall
+	before  int // how many callers shared the last commit
+	company int // so many callers are worth telling a worker that waits; 0 when none does
+	enough  chan struct{}
 	workers int
 	closed  bool
 	wg      sync.WaitGroup
 }
+
+func newAppender(db *DB) *appender { return &appender{db: db, enough: make(chan struct{}, 1)} }
 
 func (a *appender) append(ctx context.Context, call *appendCall) ([]eventlog.Receipt, error) {
 	a.mu.Lock()
@@ -82,10 +95,12 @@ func (a *appender) append(ctx context.Context, call *appendCall) ([]eventlog.Rec
 		return nil, ErrClosed
 	}
 	a.pending = append(a.pending, call)
-	if a.workers < appendWorkers {
-		a.workers++
-		a.wg.Add(1)
-		go a.work()
+	switch {
+	case a.workers == 0, len(a.pending) >= helpCallers:
+		a.start()
+	case a.company > 0 && len(a.pending) >= a.company:
+		a.company = 0
+		a.enough <- struct{}{}
 	}
 	a.mu.Unlock()
 	select {
@@ -96,14 +111,59 @@ func (a *appender) append(ctx context.Context, call *appendCall) ([]eventlog.Rec
 	}
 }
 
+// start begins one more worker, when there may be one. The caller holds mu.
+func (a *appender) start() {
+	if a.workers < appendWorkers {
+		a.workers++
+		a.wg.Add(1)
+		go a.work()
+	}
+}
+
+// help begins one more worker for those who wait behind a commit that takes long.
+func (a *appender) help() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.pending) > 0 {
+		a.start()
+	}
+}
+
 func (a *appender) work() {
 	defer a.wg.Done()
 	for {
+		a.gather()
 		calls := a.take()
 		if len(calls) == 0 {
 			return
 		}
+		late := time.AfterFunc(helpAfter, a.help) // of the machine, as all here
 		a.flush(calls)
+		late.Stop()
+	}
+}
+
+// gather waits a little for those who shared the commit before, where those were many.
+func (a *appender) gather() {
+	a.mu.Lock()
+	want := min(a.before, appendBatch)
+	if a.workers > 1 || want < companyMin || len(a.pending) >= want {
+		a.mu.Unlock()
+		return
+	}
+	a.company = want
+	a.mu.Unlock()
+	timer := time.NewTimer(companyFor)
+	defer timer.Stop()
+	select {
+	case <-a.enough:
+	case <-timer.C:
+		a.mu.Lock()
+		if a.company == 0 {
+			<-a.enough
+		}
+		a.company = 0
+		a.mu.Unlock()
 	}
 }
 
@@ -120,6 +180,7 @@ func (a *appender) take() []*appendCall {
 	if a.pending = a.pending[n:]; len(a.pending) == 0 {
 		a.pending = nil
 	}
+	a.before = n
 	if n == 0 {
 		a.workers--
 	}

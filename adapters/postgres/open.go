@@ -135,8 +135,8 @@ func (db *DB) start(ctx context.Context, cfg Config, conf *pgxpool.Config) (err 
 		return db.unavailable(err)
 	}
 	db.topics.saw(head)
-	db.appender = &appender{db: db}
-	db.settlers = &settlers{db: db, sets: map[string]*settler{}, marks: marks{sets: map[string]map[int]mark{}}}
+	db.appender = newAppender(db)
+	db.settlers = &settlers{db: db, sets: map[string]*settler{}, marks: marks{sets: map[string]*marked{}}}
 	self, err := uuid.NewRandom()
 	if err != nil {
 		return err
