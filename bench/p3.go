@@ -12,10 +12,12 @@ func rowsP3() []Row {
 	return []Row{
 		{
 			ID: "P3", Variant: "sqlite", Work: work, Peer: peer, AtLeast: 15, Limits: []Limit{{Name: "p50 ms", Below: 2}}, N: 60_000, Batch: 100,
+			Note: "CPU: committer 53 % (inserts 34 %, the commit 16 %), checking and encoding 24 %, GC 13 %; the call waits for them one after the other",
 			Ours: calling("sqlite", 100, 1), Them: calling("sqlite", 1, 12),
 		},
 		{
 			ID: "P3", Variant: "postgres", Work: work, Peer: peer, AtLeast: 20, Limits: []Limit{{Name: "p50 ms", Below: 5}}, N: 40_000, Batch: 100,
+			Note: "waiting for the server: the program is busy a fifth of the time, of which checking and encoding 31 %, inserting 19 %, the sequencer 8 %",
 			Ours: calling("postgres", 100, 1), Them: calling("postgres", 1, 20),
 		},
 	}
