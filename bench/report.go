@@ -88,7 +88,7 @@ func (r result) line(m machine, o options) string {
 		them = side(r.them)
 		measured += r.cpuRatio()
 	}
-	taken := fmt.Sprintf("%s, %s, %d rounds", m.commit, time.Now().Format(time.DateOnly), len(r.ours))
+	taken := fmt.Sprintf("%s, %s, rounds: %d", m.commit, time.Now().Format(time.DateOnly), len(r.ours))
 	if o.scale != 1 {
 		taken += fmt.Sprintf(" of %g × the work", o.scale)
 	}
