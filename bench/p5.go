@@ -19,7 +19,7 @@ import (
 )
 
 func rowsP5() []Row {
-	const limit = "waiting for the server: the program is busy 38 % of one core, of which commits of outcomes 33 %, router and chain 30 % (decoding 14 %), reading the log 10 %"
+	const limit = "waiting for the server and for the cores that it shares: the program is busy 21 % of one core, of which router and chain 41 % (decoding 17 %)"
 	return []Row{
 		{
 			ID: "P5", Work: "a handler set on PostgreSQL reads into a backlog of 500,000 events, the record of each outcome included; from its first event to the fifty-thousandth",
