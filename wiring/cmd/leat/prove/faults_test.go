@@ -195,7 +195,7 @@ func (b *breaking) one(name string, happen func(*breaking)) {
 	began := time.Now()
 	happen(b)
 	b.mend()
-	b.breakage()
+	b.breakage(b.postgres != nil)
 	b.hold(300)
 	cancel()
 	require.NoError(b.t, <-loaded)
