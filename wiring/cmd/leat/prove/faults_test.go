@@ -118,6 +118,9 @@ var scenarios = []scenario{
 	},
 }
 
+// shortRounds is how many faults of a scenario the short run chooses, at most.
+const shortRounds = 4
+
 // TestFaults breaks what is around the processes while clients work, mends it, and counts when
 // everything has settled. The processes live on.
 func TestFaults(t *testing.T) {
@@ -125,7 +128,7 @@ func TestFaults(t *testing.T) {
 	for i, s := range scenarios {
 		among, rounds := s.houses, s.rounds
 		if !run.long {
-			among, rounds = s.short, len(s.faults)
+			among, rounds = s.short, min(len(s.faults), shortRounds)
 		}
 		for j, h := range among {
 			t.Run(s.name+"/"+h.String(), func(t *testing.T) {
