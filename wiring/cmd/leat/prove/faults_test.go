@@ -33,7 +33,7 @@ var scenarios = []scenario{
 	{
 		"NATS is lost",
 		[]house{{"nats", "sqlite"}, {"nats", "postgres"}},
-		12,
+		9,
 		[]house{{"nats", "sqlite"}},
 		map[string]func(b *breaking){
 			"killed": func(b *breaking) {
@@ -57,7 +57,7 @@ var scenarios = []scenario{
 	{
 		"PostgreSQL is lost",
 		[]house{{"sql", "postgres"}, {"nats", "postgres"}},
-		10,
+		8,
 		[]house{{"sql", "postgres"}},
 		map[string]func(b *breaking){
 			"shut down at once": func(b *breaking) {
@@ -74,7 +74,7 @@ var scenarios = []scenario{
 	{
 		"connections break",
 		[]house{{"nats", "sqlite"}, {"sql", "postgres"}, {"nats", "postgres"}},
-		14,
+		11,
 		[]house{{"nats", "postgres"}},
 		map[string]func(b *breaking){
 			"cut": func(b *breaking) { b.way().Cut() },
@@ -108,7 +108,7 @@ var scenarios = []scenario{
 	{
 		"answers get lost",
 		[]house{{"nats", "sqlite"}, {"sql", "postgres"}, {"nats", "postgres"}},
-		10,
+		8,
 		[]house{{"sql", "postgres"}},
 		map[string]func(b *breaking){
 			"PostgreSQL's, to a commit":  func(b *breaking) { b.trap(b.toStore, proxy.Trap{Answer: "COMMIT\x00"}) },

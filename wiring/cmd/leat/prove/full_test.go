@@ -27,7 +27,7 @@ func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	rounds := 2
 	if run.long {
-		rounds = 10
+		rounds = 8
 	}
 	for i, h := range []house{{"sql", "sqlite"}, {"gochannel", "sqlite"}, {"nats", "sqlite"}} {
 		if !run.long && i > 0 {
