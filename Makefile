@@ -68,11 +68,11 @@ check: format-check vet lint race wire-check tidy-check ## Everything that must 
 # The houses are worked two at a time: processes that die need a processor too.
 PROVE := LEAT_PROVE_KEEP=$(PROVE_KEEP) $(GO) test -tags prove -count=1 -parallel 2 $(PROVEFLAGS) ./wiring/cmd/leat/prove
 
-prove: ## Let the program die at every point that there is, and count what became of each promise: minutes
+prove: ## Let the program die at every point, break its servers, networks and disks, and count what became of each promise
 	$(call step,prove)
 	$(PROVE) -timeout 20m
 
-prove-long: ## The same with more than a thousand deaths; the figures go to docs/guarantees.md: an hour
+prove-long: ## The same with more than a thousand deaths; the figures go to docs/guarantees.md and README.md: half an hour
 	$(call step,prove: the long run)
 	LEAT_PROVE_LONG=1 LEAT_PROVE_PAGE=$(CURDIR)/docs/guarantees.md LEAT_PROVE_SUMS=$(CURDIR)/README.md $(PROVE) -timeout 4h
 

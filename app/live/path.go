@@ -100,7 +100,6 @@ func (p *Path) Run(ctx context.Context) error {
 // Push implements publish.Live.
 func (p *Path) Push(events []event.Envelope) {
 	fault.Point("live.pushing")
-	defer fault.Point("live.pushed")
 	for _, w := range p.ways {
 		for i := range events {
 			if !w.offer(item{event: events[i]}) {
@@ -109,6 +108,7 @@ func (p *Path) Push(events []event.Envelope) {
 			}
 		}
 	}
+	fault.Point("live.pushed")
 }
 
 // PushUnrecorded implements publish.Live. It returns when every way has answered for every event, or

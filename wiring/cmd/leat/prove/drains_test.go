@@ -63,6 +63,8 @@ type drained struct {
 	*life
 	random *rand.Rand
 	crew   []*leattest.Process
+
+	longest time.Duration // that a process took to stop
 }
 
 // next starts a process. Its leases last, so that a machine that has much else to do is not taken for
@@ -86,16 +88,21 @@ func (d *drained) some(drains int) {
 		time.Sleep(time.Duration(d.random.IntN(400)) * time.Millisecond)
 		i := d.random.IntN(len(d.crew))
 		p := d.crew[i]
+		began := time.Now()
 		p.Terminate()
 		if code := p.Wait(); code != 0 {
 			d.t.Errorf("it was asked to stop and ended with code %d:\n%s", code, tail(p.Output()))
 		}
+		d.longest = max(d.longest, time.Since(began))
 		d.drains++
 		d.tell("process %d was asked to stop", i)
 		d.crew[i] = d.next()
 	}
 	cancel()
 	require.NoError(d.t, <-loaded)
+	began := time.Now()
 	d.settleAndCheck()
+	d.t.Logf("%s: %d drains so far, of at most %v; settled after %v", d.house, d.drains,
+		d.longest.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
 	d.soundness(d.crew...)
 }

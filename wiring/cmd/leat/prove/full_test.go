@@ -27,7 +27,7 @@ func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	rounds := 2
 	if run.long {
-		rounds = 10
+		rounds = 8
 	}
 	for i, h := range []house{{"sql", "sqlite"}, {"gochannel", "sqlite"}, {"nats", "sqlite"}} {
 		if !run.long && i > 0 {
@@ -125,7 +125,7 @@ func (f *filling) one() {
 		"publishing is refused with the reason that nothing can be stored")
 	time.Sleep(time.Duration(f.random.IntN(1000)) * time.Millisecond)
 	f.give()
-	f.breakage()
+	f.breakage(true)
 	f.tell("there is room")
 	taken := f.load.Taken()
 	require.Eventually(f.t, func() bool { return f.load.Taken() >= taken+20 }, leattest.Patience, time.Millisecond,

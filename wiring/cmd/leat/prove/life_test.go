@@ -197,10 +197,13 @@ func (l *life) look() (*oracle.Verdict, error) {
 // any more. A machine that has much else to do is slow, and that is no breach.
 const patience = 30 * time.Second
 
-// breakage counts a fault that may have kept the acceptance of mails from being recorded.
-func (l *life) breakage() {
+// breakage counts a fault. Where the store was concerned it may have kept the acceptance of mails from
+// being recorded.
+func (l *life) breakage(ofTheStore bool) {
 	l.faults++
-	l.excused += senders * l.crew
+	if ofTheStore {
+		l.excused += senders * l.crew
+	}
 }
 
 // settle waits until nothing is lost, and returns what the oracle says then.
