@@ -107,7 +107,7 @@ func beginFlood(t *testing.T, h house, seed uint64, size floodSize) *flood {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "leatflood")
 	require.NoError(t, err)
-	l := &life{t: t, house: h, seed: seed, dir: dir, endClient: func() {}}
+	l := &life{t: t, house: h, seed: seed, dir: dir, crew: 1, endClient: func() {}}
 	l.mail = leattest.StartMailServer(t, nil)
 	l.surroundings = h.ordinary(t, dir, false)
 	l.settings = slices.Concat(l.settings, l.mail.Settings(), quick, []string{"retry.initial=10ms"})
