@@ -404,7 +404,7 @@ func (f *flood) compare(effects []oracle.Effect) {
 	}
 	took := map[[3]string][]time.Duration{}
 	for _, e := range effects {
-		if s, ok := f.sent[e.EventID]; ok && e.At > 0 && !(e.Set == choking && e.Tenant == flooded) {
+		if s, ok := f.sent[e.EventID]; ok && e.At > 0 && (e.Set != choking || e.Tenant != flooded) {
 			at := [3]string{e.Tenant, e.Set, s.phase}
 			took[at] = append(took[at], time.Duration(e.At-s.at))
 		}
