@@ -341,9 +341,9 @@ func (g *Group) acquire(ctx context.Context, l *lane) bool {
 		return false
 	}
 	fault.Point("settle.lane-acquired")
-	l.running.Store(true)
+	lasts := l.hold(ctx, lease) // from here on the lane can be given up, although nothing has run yet
 	g.working.Add(1)
-	go l.run(ctx, lease)
+	go l.run(ctx, lasts, lease)
 	return true
 }
 

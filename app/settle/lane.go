@@ -108,15 +108,20 @@ func (l *lane) kept() bool {
 	return l.running.Load() && !l.yields
 }
 
-// run works the lane until ctx ends or the lease is lost.
-func (l *lane) run(parent context.Context, lease Lease) {
+// hold notes a new lease. The context that it returns ends when the lane is given up or lost.
+func (l *lane) hold(parent context.Context, lease Lease) context.Context {
+	ctx, cancel := context.WithCancel(parent)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.current, l.cancel, l.yields = lease, cancel, false
+	l.running.Store(true)
+	return ctx
+}
+
+// run works the lane until ctx ends, which is when parent does or the lease is lost.
+func (l *lane) run(parent, ctx context.Context, lease Lease) {
 	defer l.group.working.Done()
 	defer l.running.Store(false)
-	ctx, cancel := context.WithCancel(parent)
-	defer cancel()
-	l.mu.Lock()
-	l.current, l.cancel, l.yields = lease, cancel, false
-	l.mu.Unlock()
 	l.lease = lease
 	unsubscribed := l.subscribe(ctx)
 	err := l.begin(ctx)
@@ -127,7 +132,7 @@ func (l *lane) run(parent context.Context, lease Lease) {
 			err = l.read(ctx)
 		}
 	}
-	cancel()
+	l.lose(lease)
 	<-unsubscribed
 	l.mu.Lock()
 	l.cancel = nil
