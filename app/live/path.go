@@ -11,6 +11,7 @@ import (
 	"github.com/jonboulle/clockwork"
 
 	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/publish"
 )
 
@@ -98,6 +99,8 @@ func (p *Path) Run(ctx context.Context) error {
 
 // Push implements publish.Live.
 func (p *Path) Push(events []event.Envelope) {
+	fault.Point("live.pushing")
+	defer fault.Point("live.pushed")
 	for _, w := range p.ways {
 		for i := range events {
 			if !w.offer(item{event: events[i]}) {

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// logSize is how many events the large log holds. Ten million take some ten minutes and 6 GB.
+var logSize = flag.Int("log", 300_000, "events in the large log of the LOG rows; 10000000 is what the goal is about")
+
+func rowsLog() []Row {
+	var rows []Row
+	for _, store := range []struct {
+		key, name string
+		n         int
+	}{{"sqlite", "SQLite", 60_000}, {"postgres", "PostgreSQL", 40_000}} {
+		rows = append(
+			rows,
+			Row{
+				ID: "LOG", Variant: "publish-" + store.key, Work: "single events published by 64 callers into a large log on " + store.name, Peer: "the same into an empty log",
+				AtLeast: 0.9, N: store.n, Ours: publishInto(store.key, true), Them: publishInto(store.key, false),
+			},
+			Row{
+				ID: "LOG", Variant: "read-" + store.key, Work: "a large log on " + store.name + " read in pages of 256, from places all over it", Peer: "the same of a log that holds no more than that",
+				AtLeast: 0.9, N: 100_000, Batch: readRun, Ours: readFrom(store.key, true), Them: readFrom(store.key, false),
+			},
+			Row{
+				ID: "LOG", Variant: "prune-" + store.key, Work: "old events deleted from a large log on " + store.name + ", a thousand in a call, while 64 callers publish all they can",
+				Peer: "–", Limits: []Limit{{Name: "published per deleted", Below: 1}}, N: store.n / 2, Ours: pruneWhilePublishing(store.key),
+			},
+		)
+	}
+	return rows
+}
+
+// largeLog is the filled database; each run of a row adds to it.
+func (e *Env) largeLog(ctx context.Context, store string) (*backlog, error) {
+	return e.backlog(ctx, store, e.sizeOf(*logSize))
+}
+
+// publishInto is as P2: the rates that it compares are of a log that holds much and one that holds
+// nothing.
+func publishInto(store string, large bool) Side {
+	return func(ctx context.Context, env *Env, n int) (Figure, error) {
+		s := setup{store: store, bus: "sql"}
+		if large {
+			b, err := env.largeLog(ctx, store)
+			if err != nil {
+				return Figure{}, err
+			}
+			s.url = b.url
+		}
+		w, err := env.open(ctx, s)
+		if err != nil {
+			return Figure{}, err
+		}
+		_, before, err := w.Store.Bounds(ctx)
+		if err != nil {
+			return Figure{}, firstOf(err, w.stop())
+		}
+		m := env.begin()
+		err = w.publishAll(n, 1000, 1)
+		f := m.end(n)
+		if err == nil {
+			err = w.holds(ctx, int(before)+n)
+		}
+		return f, firstOf(err, w.stop())
+	}
+}
+
+// readRun is how many events are read from one place.
+const readRun = 5_000
+
+// readFrom reads runs of events, each from another place of the log.
+func readFrom(store string, large bool) Side {
+	return func(ctx context.Context, env *Env, n int) (Figure, error) {
+		size := n
+		if large {
+			size = env.sizeOf(*logSize)
+		}
+		b, err := env.backlog(ctx, store, size)
+		if err != nil {
+			return Figure{}, err
+		}
+		w, err := env.open(ctx, setup{store: store, bus: "sql", url: b.url, notRun: true})
+		if err != nil {
+			return Figure{}, err
+		}
+		m := env.begin()
+		for i := range n / readRun {
+			if err := w.readRun(ctx, int64(i)*int64(size-readRun)/max(1, int64(n/readRun-1))); err != nil {
+				return Figure{}, firstOf(err, w.stop())
+			}
+		}
+		f := m.end(n)
+		return f, w.stop()
+	}
+}
+
+func (w *world) readRun(ctx context.Context, after int64) error {
+	for end := after + readRun; after < end; {
+		events, through, err := w.Store.Read(ctx, after, 0, int(min(256, end-after)))
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			if after++; e.Position != after {
+				return fmt.Errorf("position %d was read, want %d", e.Position, after)
+			}
+		}
+		if after != through {
+			return fmt.Errorf("the log ends at %d, want %d", after, end)
+		}
+	}
+	return nil
+}
+
+// pruneWhilePublishing deletes n events, a thousand at a time, while others publish as fast as they can.
+func pruneWhilePublishing(store string) Side {
+	return func(ctx context.Context, env *Env, n int) (Figure, error) {
+		b, err := env.largeLog(ctx, store)
+		if err != nil {
+			return Figure{}, err
+		}
+		w, err := env.open(ctx, setup{store: store, bus: "sql", url: b.url})
+		if err != nil {
+			return Figure{}, err
+		}
+		before, _, err := w.Store.Bounds(ctx)
+		if err != nil {
+			return Figure{}, firstOf(err, w.stop())
+		}
+		var over atomic.Bool
+		var published atomic.Int64
+		publishing := make(chan error, 1)
+		m := env.begin()
+		go func() {
+			publishing <- spreadOut(64, 64, func(worker, _ int) error {
+				for i := 0; !over.Load(); i++ {
+					if _, err := w.Publisher.Publish(w.ctx, draftOf((worker+i)%1000, i)); err != nil {
+						return err
+					}
+					published.Add(1)
+				}
+				return nil
+			})
+		}()
+		old, deleted := time.Now(), 0
+		for deleted < n && err == nil {
+			var some int
+			some, err = w.Store.Prune(ctx, old, min(1000, n-deleted))
+			if deleted += some; err == nil && some == 0 {
+				err = fmt.Errorf("only %d events can be deleted: a larger -log is needed", deleted)
+			}
+		}
+		over.Store(true)
+		f := m.end(n)
+		f.Values["published per deleted"] = float64(published.Load()) / float64(max(1, deleted))
+		err = firstOf(err, <-publishing)
+		if after, _, e := w.Store.Bounds(ctx); err == nil && (e != nil || after != max(1, before)+int64(n)) {
+			err = firstOf(e, fmt.Errorf("the log begins at %d, want %d", after, max(1, before)+int64(n)))
+		}
+		return f, firstOf(err, w.stop())
+	}
+}
