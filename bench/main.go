@@ -58,6 +58,10 @@ func run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if o.state, err = newState(); err != nil {
+		return err
+	}
+	defer func() { _ = o.state.close() }()
 	m, err := lookAtMachine(ctx)
 	if err != nil {
 		return err

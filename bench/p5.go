@@ -47,7 +47,7 @@ var readings atomic.Int64
 func readingBacklog(size, share int) Side {
 	return func(ctx context.Context, env *Env, n int) (Figure, error) {
 		size := env.sizeOf(size)
-		b, err := env.backlog(ctx, "postgres", size)
+		b, err := env.backlog(ctx, env.row, "postgres", size)
 		if err != nil {
 			return Figure{}, err
 		}
@@ -118,7 +118,7 @@ func (o *order) check(n int) error {
 func stockBacklog(size, share int) Side {
 	return func(ctx context.Context, env *Env, n int) (f Figure, err error) {
 		n, size := max(200, n/share), env.sizeOf(size)
-		made, err := env.shared(fmt.Sprint("watermill-sql ", size), func() (any, func() error, error) {
+		made, err := env.row.once(fmt.Sprint("watermill-sql ", size), func() (any, func() error, error) {
 			u, drop, err := database(ctx)
 			if err != nil {
 				return nil, nil, err
