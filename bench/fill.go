@@ -18,9 +18,9 @@ type backlog struct {
 }
 
 // backlog returns a database whose log holds size events, of 1,000 keys in turn.
-func (e *Env) backlog(ctx context.Context, store string, size int) (*backlog, error) {
-	made, err := e.shared(fmt.Sprintf("backlog %s %d", store, size), func() (any, func() error, error) {
-		w, err := e.open(ctx, setup{store: store, bus: "sql", notRun: true, keep: true})
+func (e *Env) backlog(ctx context.Context, lasts *state, store string, size int) (*backlog, error) {
+	made, err := lasts.once(fmt.Sprintf("backlog %s %d", store, size), func() (any, func() error, error) {
+		w, err := e.open(ctx, setup{store: store, bus: "sql", notRun: true, keep: lasts})
 		if err != nil {
 			return nil, nil, err
 		}

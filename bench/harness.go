@@ -22,6 +22,7 @@ type options struct {
 	quick    bool
 	guard    bool
 	profiles string
+	state    *state // what rows share
 }
 
 // Row is one comparison: the same work done by us and by a peer.
@@ -65,36 +66,37 @@ type Env struct {
 	Dir     string // empty, removed afterwards
 	profile *os.File
 	quick   bool
-	row     *rowState
+	row     *state // lasts as long as the row's runs
+	all     *state // lasts as long as the program
 }
 
-// rowState is what the runs of a row share.
-type rowState struct {
+// state is what several runs share.
+type state struct {
 	dir     string
 	made    map[string]any
 	cleanup []func() error
 }
 
-// shared makes something once for all runs of the row; close is called after the last.
-func (e *Env) shared(name string, make func() (thing any, close func() error, err error)) (any, error) {
-	if thing, ok := e.row.made[name]; ok {
+// once makes something for all runs that share the state; close is called after the last.
+func (s *state) once(name string, make func() (thing any, close func() error, err error)) (any, error) {
+	if thing, ok := s.made[name]; ok {
 		return thing, nil
 	}
 	thing, end, err := make()
 	if err != nil {
 		return nil, err
 	}
-	e.row.made[name] = thing
-	e.row.cleanup = append(e.row.cleanup, end)
+	s.made[name] = thing
+	s.cleanup = append(s.cleanup, end)
 	return thing, nil
 }
 
-func newRowState() (*rowState, error) {
+func newState() (*state, error) {
 	dir, err := os.MkdirTemp("", "leatbench")
-	return &rowState{dir: dir, made: map[string]any{}}, err
+	return &state{dir: dir, made: map[string]any{}}, err
 }
 
-func (s *rowState) close() error {
+func (s *state) close() error {
 	var errs []error
 	for _, end := range slices.Backward(s.cleanup) {
 		errs = append(errs, end())
@@ -179,13 +181,13 @@ type result struct {
 // until it is content, and three times at most.
 func measure(ctx context.Context, r Row, o options) (res result) {
 	res.row = r
-	state, err := newRowState()
+	own, err := newState()
 	if err != nil {
 		res.err = err
 		return res
 	}
 	defer func() {
-		if err := state.close(); res.err == nil {
+		if err := own.close(); res.err == nil {
 			res.err = err
 		}
 	}()
@@ -202,14 +204,14 @@ func measure(ctx context.Context, r Row, o options) (res result) {
 			size = max(1, n/10)
 		}
 		size = max(r.Batch, size-size%max(1, r.Batch))
-		ours, err := runSide(ctx, state, r.Ours, size, o, fmt.Sprintf("%s-%d.pprof", strings.ReplaceAll(r.name(), "/", "-"), round), round > 0)
+		ours, err := runSide(ctx, own, r.Ours, size, o, fmt.Sprintf("%s-%d.pprof", strings.ReplaceAll(r.name(), "/", "-"), round), round > 0)
 		if err != nil {
 			res.err = fmt.Errorf("leat: %w", err)
 			return res
 		}
 		var them Figure
 		if r.Them != nil {
-			if them, err = runSide(ctx, state, r.Them, size, o, "", false); err != nil {
+			if them, err = runSide(ctx, own, r.Them, size, o, "", false); err != nil {
 				res.err = fmt.Errorf("%s: %w", r.Peer, err)
 				return res
 			}
@@ -229,8 +231,8 @@ func measure(ctx context.Context, r Row, o options) (res result) {
 	return res
 }
 
-func runSide(ctx context.Context, state *rowState, side Side, n int, o options, profile string, counts bool) (f Figure, err error) {
-	env := &Env{quick: o.quick, row: state}
+func runSide(ctx context.Context, own *state, side Side, n int, o options, profile string, counts bool) (f Figure, err error) {
+	env := &Env{quick: o.quick, row: own, all: o.state}
 	if env.Dir, err = os.MkdirTemp("", "leatbench"); err != nil {
 		return Figure{}, err
 	}
@@ -244,7 +246,8 @@ func runSide(ctx context.Context, state *rowState, side Side, n int, o options, 
 		}
 		defer func() { _ = env.profile.Close() }()
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	// A large log must be filled first.
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute+time.Duration(*logSize/10_000)*time.Second)
 	defer cancel()
 	return side(ctx, env, n)
 }

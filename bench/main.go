@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"syscall"
 )
 
 func main() {
@@ -56,8 +57,12 @@ func run() error {
 	if *write != "" && (o.quick || o.guard) {
 		return errors.New("-write needs all of the work: leave out -quick and -guard")
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if o.state, err = newState(); err != nil {
+		return err
+	}
+	defer func() { _ = o.state.close() }()
 	m, err := lookAtMachine(ctx)
 	if err != nil {
 		return err
@@ -68,13 +73,13 @@ func run() error {
 		res := measure(ctx, r, o)
 		fmt.Println(res)
 		results = append(results, res)
+		if *write != "" { // at once: what has been measured is kept when something later fails
+			if err := writeTable(*write, m, o, res); err != nil {
+				return err
+			}
+		}
 		if ctx.Err() != nil {
 			return ctx.Err()
-		}
-	}
-	if *write != "" {
-		if err := writeTable(*write, m, o, results); err != nil {
-			return err
 		}
 	}
 	return failures(results, o.guard)

@@ -33,7 +33,7 @@ func programDir() (string, error) {
 }
 
 func buildProgram(ctx context.Context, env *Env) (path string, err error) {
-	made, err := env.shared("program", func() (any, func() error, error) {
+	made, err := env.row.once("program", func() (any, func() error, error) {
 		root, err := programDir()
 		if err != nil {
 			return nil, nil, err

@@ -126,7 +126,7 @@ func sendingQueue(store string) Side {
 		}
 		defer smtpSink.stop()
 		mailing := setup{
-			store: store, bus: "sql", sets: []string{"notify"}, mails: true, keep: true,
+			store: store, bus: "sql", sets: []string{"notify"}, mails: true, keep: env.row,
 			build: func(context.Context, wiring.Kit) (wiring.Parts, error) {
 				return wiring.Parts{Templates: []fs.FS{mailTemplates()}}, nil
 			},
@@ -149,7 +149,7 @@ func sendingQueue(store string) Side {
 		}
 
 		first := w.lastPosition
-		mailing.url, mailing.sets, mailing.keep = w.cfg.Store.URL, nil, false
+		mailing.url, mailing.sets, mailing.keep = w.cfg.Store.URL, nil, nil
 		change := mailing.change
 		mailing.change = func(cfg *configs.Config) {
 			change(cfg)

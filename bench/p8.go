@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -174,28 +175,32 @@ func fanOut(start func() (*feedServer, error)) Side {
 }
 
 func idleClients(start func() (*feedServer, error)) Side {
-	return func(ctx context.Context, _ *Env, _ int) (f Figure, err error) {
+	return func(ctx context.Context, env *Env, _ int) (f Figure, err error) {
 		s, err := start()
 		if err != nil {
 			return Figure{}, err
 		}
 		defer func() { err = firstOf(err, s.stop()) }()
-		before := usedMemory()
+		heapBefore, stacksBefore := usedMemory()
 		clients, err := s.withClients(ctx)
 		if err != nil {
 			return Figure{}, err
 		}
 		defer clients.stop()
-		kib := float64(usedMemory()-before) / feedClients / 1024
-		return Figure{Rate: 1 / kib, Values: map[string]float64{"each KiB": kib}}, nil
+		heap, stacks := usedMemory()
+		heap, stacks = (heap-heapBefore)/feedClients/1024, (stacks-stacksBefore)/feedClients/1024
+		if env.profile != nil {
+			err = pprof.WriteHeapProfile(env.profile)
+		}
+		return Figure{Rate: 1 / (heap + stacks), Values: map[string]float64{"heap KiB": heap, "stacks KiB": stacks}}, err
 	}
 }
 
-// usedMemory is what is in use in this process.
-func usedMemory() int64 {
+// usedMemory is what is in use in this process, in bytes.
+func usedMemory() (heap, stacks float64) {
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc + m.StackInuse)
+	return float64(m.HeapAlloc), float64(m.StackInuse)
 }

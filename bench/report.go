@@ -97,9 +97,12 @@ func (r result) line(m machine, o options) string {
 
 const tableHead = "| row | work | peer | goal | measured | | leat | peer | what limits it | taken |\n|---|---|---|---|---|---|---|---|---|---|\n"
 
-// writeTable puts the rows that ran into the table between the markers of a file, and leaves the
-// others as they are. A row that failed is left as well, and one that is no more goes.
-func writeTable(name string, m machine, o options, results []result) error {
+// writeTable puts a row that ran into the table between the markers of a file, and leaves the others
+// as they are. When it failed it is left as well; a row that is no more goes.
+func writeTable(name string, m machine, o options, r result) error {
+	if r.err != nil {
+		return nil
+	}
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return err
@@ -114,11 +117,7 @@ func writeTable(name string, m machine, o options, results []result) error {
 			lines[strings.TrimSpace(cells[1])] = strings.TrimSuffix(line, "\n")
 		}
 	}
-	for _, r := range results {
-		if r.err == nil {
-			lines[r.row.name()] = r.line(m, o)
-		}
-	}
+	lines[r.row.name()] = r.line(m, o)
 	var table strings.Builder
 	fmt.Fprintf(&table, "%s\n\nThe machine: %s. Each row: both sides in turn; the median of the rounds, with the lowest and the highest in brackets.\n\n%s", beginMark, m.hardware(), tableHead)
 	for _, r := range allRows() {

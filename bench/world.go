@@ -106,7 +106,7 @@ type setup struct {
 	notRun     bool           // opened only
 	sets       []string       // what of it runs beside the sequencer, and is counted; none of the sets when empty
 	everything bool           // all roles, as by default
-	keep       bool           // the database outlives the world, until its remove
+	keep       *state         // where the database outlives the world, until its remove
 	mails      bool           // go to a server
 	options    []event.Option // of the event's definition
 }
@@ -122,9 +122,9 @@ func (e *Env) open(ctx context.Context, s setup) (*world, error) {
 		cfg.Store.URL = s.url
 	case s.store == "sqlite":
 		dir := e.Dir
-		if s.keep {
+		if s.keep != nil {
 			var err error
-			if dir, err = os.MkdirTemp(e.row.dir, "store"); err != nil {
+			if dir, err = os.MkdirTemp(s.keep.dir, "store"); err != nil {
 				return nil, err
 			}
 			cleanup = func() error { return os.RemoveAll(dir) }
@@ -137,7 +137,7 @@ func (e *Env) open(ctx context.Context, s setup) (*world, error) {
 		}
 		cfg.Store.URL, cleanup = u, drop
 	}
-	if s.keep {
+	if s.keep != nil {
 		cleanup, remove = remove, cleanup
 	}
 	if !s.everything {
