@@ -23,7 +23,7 @@ const (
 	helpCallers = 128
 	helpAfter   = 10 * time.Millisecond
 	// With so many callers in the commit before, and fewer now, the others are likely to come: they have just
-	// been told.
+	// been told. They are waited for as long as some come.
 	companyMin = 8
 	companyFor = 300 * time.Microsecond
 	// appendPatience is how long callers who share a commit wait for somebody else's transaction
@@ -155,16 +155,34 @@ func (a *appender) gather() {
 	a.mu.Unlock()
 	timer := time.NewTimer(companyFor)
 	defer timer.Stop()
-	select {
-	case <-a.enough:
-	case <-timer.C:
-		a.mu.Lock()
-		if a.company == 0 {
-			<-a.enough
+	for seen := 0; ; timer.Reset(companyFor) {
+		select {
+		case <-a.enough:
+			return
+		case <-timer.C:
 		}
-		a.company = 0
-		a.mu.Unlock()
+		if more := a.more(seen); more > seen {
+			seen = more
+		} else {
+			return
+		}
 	}
+}
+
+// more returns how many callers wait, and ends the wait for company when they are no more than before, or
+// enough.
+func (a *appender) more(before int) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch n := len(a.pending); {
+	case a.company == 0: // just now
+		<-a.enough
+	case n <= before:
+		a.company = 0
+	default:
+		return n
+	}
+	return before
 }
 
 // take returns the calls that go next, none when the worker may end.
@@ -266,17 +284,17 @@ func (db *DB) insert(ctx context.Context, q statements, calls ...*appendCall) (a
 		if round == 3 {
 			return added, domain.Errorf(domain.Unavailable, "STORE_UNAVAILABLE", "events of the log come and go")
 		}
-		var r rows
+		r := rowsFor(len(todo))
 		for _, p := range todo {
 			r.add(&calls[p.call].events[p.event], calls[p.call].now)
 		}
-		fresh, err := r.insert(ctx, q, db.q.appendEvents)
+		n, fresh, err := r.insert(ctx, q, db.q.appendEvents)
 		if err != nil {
 			return added, err
 		}
-		added = added || len(fresh) > 0
+		added = added || n > 0
 		var known map[identity]int64
-		if len(fresh) < len(todo) {
+		if n < len(todo) {
 			if known, err = r.recordedBefore(ctx, q, db.q.firstRecorded); err != nil {
 				return added, err
 			}
@@ -287,7 +305,7 @@ func (db *DB) insert(ctx context.Context, q statements, calls ...*appendCall) (a
 			e := &call.events[p.event]
 			key := identityOf(e)
 			receipt := eventlog.Receipt{EventID: e.ID, Receipt: receipt(e.Tenant, e.Source, e.ID)}
-			if _, isNew := fresh[key]; isNew {
+			if _, isNew := fresh[key]; isNew || n == len(todo) {
 				delete(fresh, key) // the first of the same in one statement is the new one
 				receipt.Recorded = fromMicros(call.now)
 			} else if recorded, there := known[key]; there {
@@ -313,6 +331,21 @@ type rows struct {
 	data                                                    [][]byte
 }
 
+func rowsFor(n int) *rows {
+	texts := make([]string, 12*n)
+	column := func() []string {
+		c := texts[0:0:n]
+		texts = texts[n:]
+		return c
+	}
+	return &rows{
+		slot: make([]int16, 0, n),
+		id:   column(), source: column(), tenant: column(), typ: column(), kind: column(), severity: column(), subject: column(), actor: column(),
+		partitionKey: column(), correlationID: column(), causationID: column(), traceParent: column(),
+		schemaVersion: make([]int32, 0, n), depth: make([]int32, 0, n), time: make([]int64, 0, n), recorded: make([]int64, 0, n), data: make([][]byte, 0, n),
+	}
+}
+
 func (r *rows) add(e *event.Envelope, now int64) {
 	data := e.Data
 	if data == nil {
@@ -328,20 +361,25 @@ func (r *rows) add(e *event.Envelope, now int64) {
 	r.time, r.recorded, r.data = append(r.time, micros(e.Time)), append(r.recorded, now), append(r.data, data)
 }
 
-// insert returns what was new.
-func (r *rows) insert(ctx context.Context, q statements, query string) (map[identity]struct{}, error) {
+// insert returns how many events were new, and which when not all were.
+func (r *rows) insert(ctx context.Context, q statements, query string) (n int, fresh map[identity]struct{}, err error) {
 	got, err := q.Query(ctx, query, r.slot, r.id, r.source, r.tenant, r.typ, r.schemaVersion, r.kind, r.severity, r.subject, r.actor, r.time,
 		r.partitionKey, r.correlationID, r.causationID, r.depth, r.traceParent, r.recorded, r.data)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
-	fresh := make(map[identity]struct{}, len(r.id))
-	var key identity
-	_, err = pgx.ForEachRow(got, []any{&key.id, &key.source, &key.tenant}, func() error {
-		fresh[key] = struct{}{}
+	var id, source, tenant *string
+	_, err = pgx.ForEachRow(got, []any{&n, &id, &source, &tenant}, func() error {
+		if id == nil {
+			return nil
+		}
+		if fresh == nil {
+			fresh = make(map[identity]struct{}, n)
+		}
+		fresh[identity{*id, *source, *tenant}] = struct{}{}
 		return nil
 	})
-	return fresh, err
+	return n, fresh, err
 }
 
 // recordedBefore returns when the log first accepted those of the events that it holds.

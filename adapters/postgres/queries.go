@@ -42,6 +42,7 @@ type queries struct {
 func newQueries(prefix string) queries {
 	in := func(query string) string { return strings.ReplaceAll(query, defaultPrefix, prefix) }
 	return queries{
+		// It returns how many events were new, and which only when not all were.
 		appendEvents: in(`WITH new AS (
 				INSERT INTO leat_log (slot, id, source, tenant, type, schema_version, kind, severity, subject, actor, time,
 					partition_key, correlation_id, causation_id, depth, trace_parent, recorded, data)
@@ -61,7 +62,7 @@ func newQueries(prefix string) queries {
 				SELECT min(seq), count(*), array_agg(seq ORDER BY seq), array_agg(slot ORDER BY seq)
 				FROM (SELECT seq, slot, (row_number() OVER (ORDER BY seq) - 1) / 400 FROM new) n (seq, slot, part) GROUP BY part
 			)
-			SELECT id, source, tenant FROM new`),
+			SELECT c.n, id, source, tenant FROM (SELECT count(*) AS n FROM new) c LEFT JOIN new ON c.n < cardinality($1::smallint[])`),
 		firstRecorded: in(`SELECT l.id, l.source, l.tenant, l.recorded FROM unnest($1::text[], $2::text[], $3::text[]) e (id, source, tenant)
 			JOIN leat_log l ON l.id = e.id AND l.source = e.source AND l.tenant = e.tenant`),
 		// One statement, so one snapshot: everything that it can see is committed, and gets its

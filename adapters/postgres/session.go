@@ -107,28 +107,45 @@ func lastOf(results pgx.BatchResults, n int) (tag pgconn.CommandTag, err error) 
 	return tag, err
 }
 
+// prepared is what a connection knows of statements that were prepared on it for joins.
+type prepared struct {
+	off   bool // by configuration
+	texts map[string]*pgconn.StatementDescription
+}
+
 const (
 	preparedKey  = "leat prepared"
 	mostPrepared = 256 // for each connection
 )
 
+func preparedOn(conn *pgx.Conn) *prepared {
+	data := conn.PgConn().CustomData()
+	p, _ := data[preparedKey].(*prepared)
+	if p == nil {
+		p = &prepared{
+			off:   conn.Config().DefaultQueryExecMode != pgx.QueryExecModeCacheStatement, // Config makes a copy
+			texts: map[string]*pgconn.StatementDescription{},
+		}
+		data[preparedKey] = p
+	}
+	return p
+}
+
 // joins tells whether a statement may go with the savepoints that are queued, in one round trip. What can fail
 // before they have been made goes after them: a statement that the server does not know yet, and
 // arguments that do not fit. Otherwise nobody could tell where to roll back to.
 func (s *session) joins(ctx context.Context, query string, args []any) (bool, error) {
-	if len(args) == 0 || s.busy() || s.conn.Config().DefaultQueryExecMode != pgx.QueryExecModeCacheStatement {
+	if len(args) == 0 || s.busy() {
 		return false, nil
 	}
-	data := s.conn.PgConn().CustomData()
-	prepared, _ := data[preparedKey].(map[string]*pgconn.StatementDescription)
-	if prepared == nil {
-		prepared = map[string]*pgconn.StatementDescription{}
-		data[preparedKey] = prepared
+	p := preparedOn(s.conn)
+	if p.off {
+		return false, nil
 	}
-	sd, known := prepared[query]
+	sd, known := p.texts[query]
 	if !known {
 		// What returns rows is left to pgx, which forgets it when the table changes.
-		if len(prepared) >= mostPrepared || strings.Contains(strings.ToUpper(query), "RETURNING") {
+		if len(p.texts) >= mostPrepared || strings.Contains(strings.ToUpper(query), "RETURNING") {
 			return false, nil
 		}
 		if err := s.flush(ctx); err != nil {
@@ -136,7 +153,7 @@ func (s *session) joins(ctx context.Context, query string, args []any) (bool, er
 		}
 		sd, err := s.conn.Prepare(ctx, query, query)
 		if err == nil && len(sd.Fields) == 0 {
-			prepared[query] = sd
+			p.texts[query] = sd
 		}
 		return false, err
 	}
