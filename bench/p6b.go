@@ -22,11 +22,11 @@ func rowsP6b() []Row {
 	const peer = "River, a job for each event and set that inserts the same row; InsertManyFast with batches of 100 events, cooldown 2 ms, poll 20 ms, 100 workers a set; "
 	return []Row{
 		{
-			ID: "P6b", Work: work, Peer: peer + "at least once", AtLeast: 1.5, N: 10_000, Batch: 100, Note: limit,
+			ID: "P6b", Work: work, Peer: peer + "at least once", AtLeast: 1.5, Guard: 0.4, N: 10_000, Batch: 100, Note: limit,
 			Ours: endToEnd("postgres", "sql", 1000, 100), Them: riverJobs(false),
 		},
 		{
-			ID: "P6b", Variant: "exactly-once", Work: work, Peer: peer + "exactly once (JobCompleteTx)", AtLeast: 1.5, N: 10_000, Batch: 100, Note: limit,
+			ID: "P6b", Variant: "exactly-once", Work: work, Peer: peer + "exactly once (JobCompleteTx)", AtLeast: 1.5, Guard: 0.4, N: 10_000, Batch: 100, Note: limit,
 			Ours: endToEnd("postgres", "sql", 1000, 100), Them: riverJobs(true),
 		},
 	}

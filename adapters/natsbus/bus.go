@@ -65,9 +65,10 @@ type Bus struct {
 
 	identity string // of the log; "": not known
 
-	publishing sync.Mutex // keeps the order of calls
-	sending    uint64     // counts what was sent, for fresh transport ids
-	run        string     // tells the ids of this process and start from others'
+	publishing sync.Mutex // keeps the order of calls, and guards form
+	form       form
+	acks       acks
+	run        string // tells this process and start from others
 	provision  sync.Mutex
 }
 
@@ -81,7 +82,7 @@ func Open(ctx context.Context, cfg Config, hooks Hooks, logger *slog.Logger) (*B
 	if faults := cfg.Validate(); len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	b := &Bus{cfg: cfg.withDefaults(), hooks: hooks, logger: logger, changed: make(chan struct{}), run: nats.NewInbox()[len(nats.InboxPrefix):]}
+	b := &Bus{cfg: cfg.withDefaults(), hooks: hooks, logger: logger, changed: make(chan struct{}), acks: newAcks(), run: nats.NewInbox()[len(nats.InboxPrefix):]}
 	b.ctx, b.end = context.WithCancel(context.Background())
 	if err := b.open(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
@@ -100,12 +101,14 @@ func (b *Bus) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if b.conn, err = connect(ctx, b.cfg, b.inside, b.logger, b.lookAgain); err != nil {
+	if b.conn, err = connect(ctx, b.cfg, b.inside, b.logger, b.acks.lost, b.lookAgain); err != nil {
 		return err
 	}
-	if b.js, err = jetstream.New(b.conn, jetstream.WithPublishAsyncMaxPending(2*b.cfg.Window),
-		jetstream.WithPublishAsyncTimeout(b.cfg.PublishWait)); err != nil {
+	if b.js, err = jetstream.New(b.conn); err != nil {
 		return fmt.Errorf("speak JetStream: %w", err)
+	}
+	if err = b.acks.listen(b.conn); err != nil {
+		return err
 	}
 	if limit := b.conn.MaxPayload(); limit < wanted {
 		b.logger.Warn("the NATS server accepts smaller messages than events may be; larger ones are read from the log",
@@ -224,9 +227,6 @@ func (b *Bus) Close() error {
 	b.mu.Unlock()
 	b.subs.Wait()
 	var err error
-	if b.js != nil {
-		b.js.CleanupPublisher()
-	}
 	if b.conn != nil {
 		if b.conn.IsConnected() {
 			err = b.conn.FlushTimeout(closeWait) // acks

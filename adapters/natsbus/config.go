@@ -56,9 +56,9 @@ type Config struct {
 	// bytes. Default 64 MiB.
 	MaxMemory int64 `koanf:"max_memory"`
 
-	// Window is how many messages are sent before their acks are waited for. Default 256.
+	// Window is how many messages may be under way to the stream without an ack. Default 256.
 	Window int `koanf:"window"`
-	// PublishWait bounds the wait for the acks of a window. Default 5s.
+	// PublishWait is how long the stream may answer nothing while acks are waited for. Default 5s.
 	PublishWait time.Duration `koanf:"publish_wait"`
 	// MaxAckPending is how many messages of a lane may be out without an ack. Default 128.
 	MaxAckPending int `koanf:"max_ack_pending"`

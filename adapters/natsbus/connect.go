@@ -15,10 +15,10 @@ import (
 )
 
 // connect returns a connection that is up, and that is taken up again for ever when it is lost.
-// changed is called after each time.
-func connect(ctx context.Context, cfg Config, inside *embedded, logger *slog.Logger, changed func()) (*nats.Conn, error) {
+// lost is called when it is lost, with the reason, and changed when it is up again.
+func connect(ctx context.Context, cfg Config, inside *embedded, logger *slog.Logger, lost func(error), changed func()) (*nats.Conn, error) {
 	dialer := &noting{Dialer: net.Dialer{Timeout: connectTimeout(cfg)}}
-	options, err := connectOptions(cfg, inside, logger, changed)
+	options, err := connectOptions(cfg, inside, logger, lost, changed)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func broken(err error) bool {
 	return errors.Is(err, nats.ErrSecureConnRequired) || errors.Is(err, nats.ErrSecureConnWanted) || certificateFault(err)
 }
 
-func connectOptions(cfg Config, inside *embedded, logger *slog.Logger, changed func()) ([]nats.Option, error) {
+func connectOptions(cfg Config, inside *embedded, logger *slog.Logger, lost func(error), changed func()) ([]nats.Option, error) {
 	where := "embedded"
 	if inside == nil {
 		where = address(cfg.URL)
@@ -114,6 +114,7 @@ func connectOptions(cfg Config, inside *embedded, logger *slog.Logger, changed f
 		nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil { // nil: closed by us
+				lost(err)
 				logger.Warn("the connection to NATS is down; events are kept in the log", "url", where, "error", err)
 			}
 		}),

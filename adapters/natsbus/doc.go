@@ -44,8 +44,11 @@
 // headers. The headers are those of CloudEvents' binary mode for NATS: values of ce- headers are
 // percent-encoded where they hold a space, a quote, a percent sign or anything beyond ASCII, and
 // decoded again by the subscriber, so that every text arrives as it was. Programs that read the
-// stream with a plain NATS client must decode them too. Nats-Msg-Id is fresh for every sending: the
-// server's search for duplicates never swallows a repeated message.
+// stream with a plain NATS client must decode them too. There is no Nats-Msg-Id: the server's search for
+// duplicates never swallows a message that is sent again, and costs nothing.
+//
+// Messages are published without waiting for one another, at most nats.window without an ack, and a call ends
+// when every one of its messages has its own.
 //
 // An event that cannot travel (larger than the server accepts) is stepped over with a warning; the
 // sets read it from the log. A message that cannot be read stops nobody: it becomes a dead letter

@@ -13,41 +13,28 @@ import (
 	"github.com/leat-dev/leat/domain"
 )
 
-// Publish sends the entries in their order, a window at a time, and returns when the stream has all
-// of them. After an error any of them may be there, so they are sent again: each sending has a fresh
-// transport id and is never mistaken for another. A full stream and a server that is down are
-// domain.Unavailable.
+// Publish sends the entries in their order, with no more than a window of them under way, and returns when
+// the stream has all of them. After an error any of them may be there, so they are sent again. Messages carry
+// no transport id: the server takes none for another, and remembers none. A full stream and a server that
+// is down are domain.Unavailable.
 func (b *Bus) Publish(ctx context.Context, entries []bus.Entry) error {
 	b.publishing.Lock()
 	defer b.publishing.Unlock()
-	for len(entries) > 0 {
-		n := min(b.cfg.Window, len(entries))
-		if err := b.publishWindow(ctx, entries[:n]); err != nil {
-			return err
+	for restored := false; len(entries) > 0; {
+		through, err := b.send(ctx, entries)
+		if entries = entries[through:]; len(entries) == 0 {
+			return nil // also when the last ack came just after something went wrong
 		}
-		entries = entries[n:]
-	}
-	return nil
-}
-
-func (b *Bus) publishWindow(ctx context.Context, entries []bus.Entry) error {
-	for restored := false; ; restored = true {
-		again, err := b.send(ctx, entries)
-		if err == nil && len(again) == 0 {
-			return nil
-		}
-		if err == nil {
-			b.logger.Warn("the NATS stream took new messages for repeated ones; they are sent again", "messages", len(again))
-			entries = again
-			continue
-		}
+		restored = restored && through == 0
 		if !gone(err) || restored {
 			return b.publishFault(entries[0], err)
 		}
 		if err := b.restore(ctx); err != nil {
 			return b.publishFault(entries[0], err)
 		}
+		restored = true
 	}
+	return nil
 }
 
 // gone tells whether nobody takes our messages, as when the stream was deleted.
@@ -55,59 +42,55 @@ func gone(err error) bool {
 	return errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, errOtherStream)
 }
 
-var errOtherStream = errors.New("another stream took the message")
-
-// send sends one window and waits for every ack. again is what the server took for a duplicate.
-func (b *Bus) send(ctx context.Context, entries []bus.Entry) (again []bus.Entry, err error) {
+// send sends the entries and waits for every ack. After an error, through tells how many from the first on are
+// done with.
+func (b *Bus) send(ctx context.Context, entries []bus.Entry) (through int, err error) {
 	if !b.conn.IsConnected() {
-		return nil, nats.ErrDisconnected
+		return 0, nats.ErrDisconnected
 	}
-	type sent struct {
-		jetstream.PubAckFuture
-		entry int
-	}
-	futures := make([]sent, 0, len(entries))
+	b.acks.begin(len(entries))
+	defer func() {
+		for _, r := range b.acks.refused() {
+			b.stepOver(entries[r.message], r.err)
+		}
+	}()
+	msg := &nats.Msg{}
 	for i, e := range entries {
-		msg, err := toNATS(Subject(e.Envelope), bus.Encode(e))
-		if err == nil {
-			b.sending++
-			if b.identity != "" {
-				msg.Header.Set(headerLog, b.identity)
+		switch waiting, err := b.acks.under(); {
+		case err != nil:
+			return b.acks.through(), err
+		case waiting >= b.cfg.Window:
+			if err := b.wait(ctx, b.cfg.Window/2); err != nil {
+				return b.acks.through(), err
 			}
-			msg.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%d.%s.%d", e.Position, b.run, b.sending))
-			var f jetstream.PubAckFuture
-			if f, err = b.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0)); err == nil {
-				futures = append(futures, sent{f, i})
+		}
+		msg.Reply = b.acks.sending(i)
+		err := b.form.write(msg, e, b.identity)
+		if err == nil {
+			if err = b.conn.PublishMsg(msg); err == nil {
 				continue
 			}
 			if !errors.Is(err, nats.ErrMaxPayload) {
-				return nil, err
+				return b.acks.through(), err
 			}
 		}
+		b.acks.left(i)
 		b.stepOver(e, err)
 	}
+	if err := b.wait(ctx, 0); err != nil {
+		return b.acks.through(), err
+	}
+	return len(entries), nil
+}
+
+// wait waits until no more than most of the messages that were sent have no ack.
+func (b *Bus) wait(ctx context.Context, most int) error {
 	fault.Point("natsbus.window-sent")
-	for _, f := range futures {
-		select {
-		case ack := <-f.Ok():
-			if ack.Stream != Stream {
-				return nil, fmt.Errorf("%w: %s", errOtherStream, ack.Stream)
-			}
-			if ack.Duplicate {
-				again = append(again, entries[f.entry])
-			}
-		case err := <-f.Err():
-			if errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum) {
-				b.stepOver(entries[f.entry], err)
-				continue
-			}
-			return nil, err
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	if err := b.acks.wait(ctx, b.ctx, most, b.cfg.PublishWait); err != nil {
+		return err
 	}
 	fault.Point("natsbus.window-acked")
-	return again, nil
+	return nil
 }
 
 // stepOver leaves an event to the log: it would never get through, and holds up all that follow.

@@ -18,8 +18,8 @@ import (
 // Stream is the name of the stream that carries the events.
 const Stream = "LEAT_EVENTS"
 
-// duplicates is how long the server remembers transport ids. They are never used twice, so this only
-// bounds what it costs the server to remember them.
+// duplicates is how long the server remembers transport ids. Ours have none; this bounds what it costs the
+// server to remember those of others.
 const duplicates = 10 * time.Second
 
 func (b *Bus) streamConfig() jetstream.StreamConfig {

@@ -15,8 +15,10 @@ const (
 
 // Subject is where an event travels: leat.events.{tenant}.{slot}.{route}, the slot with two digits.
 func Subject(e event.Envelope) string {
-	return fmt.Sprintf("%s%s.%02d.%s", eventPrefix, e.Tenant, e.Slot, e.Route())
+	return eventPrefix + e.Tenant + "." + slotToken(e.Slot) + "." + e.Route()
 }
+
+func slotToken(slot int) string { return string([]byte{'0' + byte(slot/10%10), '0' + byte(slot%10)}) }
 
 // LiveSubject is where an event is broadcast: leat.live.{tenant}.{route}.
 func LiveSubject(e event.Envelope) string { return livePrefix + e.Tenant + "." + e.Route() }
@@ -28,14 +30,14 @@ func filters(lane, lanes int) []string {
 	}
 	var subjects []string
 	for slot := lane; slot < event.Slots; slot += lanes {
-		subjects = append(subjects, fmt.Sprintf("%s*.%02d.>", eventPrefix, slot))
+		subjects = append(subjects, eventPrefix+"*."+slotToken(slot)+".>")
 	}
 	return subjects
 }
 
 // checkSubject refuses what the server would take for something else, or refuse for good.
 func checkSubject(subject string) error {
-	for _, token := range strings.Split(subject, ".") {
+	for token := range strings.SplitSeq(subject, ".") {
 		if token == "" {
 			return fmt.Errorf("subject %q has an empty part", subject)
 		}

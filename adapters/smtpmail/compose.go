@@ -47,8 +47,8 @@ func compose(m email.Message, defaultFrom string, now time.Time) (composed, erro
 	}
 
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
-	msg.FromMailAddress(from)
-	msg.ToMailAddress(&mail.Address{Name: m.To.Name, Address: to.Address})
+	msg.SetGenHeaderPreformatted("From", addressHeader(from.Name, from.Address))
+	msg.SetGenHeaderPreformatted("To", addressHeader(m.To.Name, to.Address))
 	if strings.Contains(m.Subject, "=?") {
 		msg.SetGenHeaderPreformatted(gomail.HeaderSubject, encodedWords(m.Subject))
 	} else {
@@ -71,6 +71,19 @@ func compose(m email.Message, defaultFrom string, now time.Time) (composed, erro
 	return composed{
 		from: from.Address, to: to.Address, content: content.Bytes(), ascii: isASCII(from.Address) && isASCII(to.Address),
 	}, nil
+}
+
+// addressHeader writes an address with the name that is shown with it. A name beyond plain ASCII is encoded
+// here: net/mail leaves a backslash as it is in an encoded word, which then cannot be read.
+func addressHeader(name, address string) string {
+	bare := (&mail.Address{Address: address}).String()
+	if name == "" {
+		return bare
+	}
+	if isASCII(name) && !strings.Contains(name, "=?") {
+		return (&mail.Address{Name: name, Address: address}).String()
+	}
+	return encodedWords(name) + "\r\n " + bare
 }
 
 // encodedWords encodes a text of which a part looks like an encoded word already. Left as it is, it would be

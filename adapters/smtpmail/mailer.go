@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/jonboulle/clockwork"
 
@@ -73,6 +74,9 @@ func (m *Mailer) session(ctx context.Context) (s *session, kept bool, err error)
 		if s == nil {
 			break
 		}
+		if m.clock.Since(s.kept) < fresh {
+			return s, true, nil // if it is gone all the same, that shows before the mail is said
+		}
 		stop := context.AfterFunc(ctx, s.cut)
 		alive := s.alive()
 		if stop() && alive {
@@ -106,9 +110,13 @@ func (m *Mailer) keep(s *session) {
 		s.cut()
 		return
 	}
+	s.kept = m.clock.Now()
 	s.idle = m.clock.AfterFunc(m.cfg.Idle, func() { m.drop(s) })
 	m.spare = append(m.spare, s)
 }
+
+// fresh is for how long after a mail a connection is used again without asking whether it is still there.
+const fresh = time.Second
 
 // drop ends a connection that nobody has needed.
 func (m *Mailer) drop(s *session) {

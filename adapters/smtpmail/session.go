@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/textproto"
 	"os"
@@ -26,6 +27,7 @@ type session struct {
 	client  *smtp.Client
 	timeout time.Duration
 	idle    clockwork.Timer // closes it while nobody uses it
+	kept    time.Time       // since when nobody uses it
 }
 
 // dial connects, protects the connection and logs in.
@@ -121,21 +123,9 @@ func (s *session) deliver(m composed) *failure {
 		return &failure{error: email.Permanent(errors.New("the server takes no addresses with letters outside ASCII"))}
 	}
 	s.client.SkipSMTPUTF8(m.ascii)
-	fault.Point("smtpmail.before-mail")
-	s.extend()
-	if err := s.client.Mail("<" + m.from + ">"); err != nil {
-		return s.refused("MAIL", err)
-	}
-	fault.Point("smtpmail.before-rcpt")
-	s.extend()
-	if err := s.client.Rcpt("<" + m.to + ">"); err != nil {
-		return s.refused("RCPT", err)
-	}
-	fault.Point("smtpmail.before-data")
-	s.extend()
-	w, err := s.client.Data()
-	if err != nil {
-		return s.refused("DATA", err)
+	w, failed := s.begin(m)
+	if failed != nil {
+		return failed
 	}
 	fault.Point("smtpmail.in-data")
 	s.extend()
@@ -150,6 +140,30 @@ func (s *session) deliver(m composed) *failure {
 	}
 	fault.Point("smtpmail.taken")
 	return nil
+}
+
+// begin says from whom and to whom, and returns where the content goes.
+func (s *session) begin(m composed) (io.WriteCloser, *failure) {
+	if offered, _ := s.client.Extension("PIPELINING"); offered {
+		return s.pipeline(m)
+	}
+	fault.Point("smtpmail.before-mail")
+	s.extend()
+	if err := s.client.Mail("<" + m.from + ">"); err != nil {
+		return nil, s.refused("MAIL", err)
+	}
+	fault.Point("smtpmail.before-rcpt")
+	s.extend()
+	if err := s.client.Rcpt("<" + m.to + ">"); err != nil {
+		return nil, s.refused("RCPT", err)
+	}
+	fault.Point("smtpmail.before-data")
+	s.extend()
+	w, err := s.client.Data()
+	if err != nil {
+		return nil, s.refused("DATA", err)
+	}
+	return w, nil
 }
 
 // refused says what an error before the mail's content means, and ends the mail's transaction.

@@ -54,9 +54,20 @@ const (
 // Encode returns a new message for the entry, which may leave the process.
 func Encode(e Entry) *message.Message {
 	m := event.ToMessage(e.Envelope)
-	m.Metadata[metaPrev] = strconv.FormatInt(e.Prev, 10)
-	m.Metadata[metaSlotPrev] = strconv.FormatInt(e.SlotPrev, 10)
+	e.eachPlace(func(name, value string) { m.Metadata[name] = value })
 	return m
+}
+
+// EachAttribute calls set with every name and value of the metadata that Encode writes, for a transport that
+// need not make a message of its own for each entry.
+func EachAttribute(e Entry, set func(name, value string)) {
+	event.EachAttribute(e.Envelope, set)
+	e.eachPlace(set)
+}
+
+func (e Entry) eachPlace(set func(name, value string)) {
+	set(metaPrev, strconv.FormatInt(e.Prev, 10))
+	set(metaSlotPrev, strconv.FormatInt(e.SlotPrev, 10))
 }
 
 type entryKey struct{}

@@ -2,10 +2,12 @@ package event
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 	"unicode/utf8"
@@ -234,6 +236,7 @@ func (e *entry) validate(data []byte) error {
 	}
 	fields := &FieldErrors{}
 	collect(ve, fields)
+	fields.sort() // the validator walks an object's fields in no order
 	return e.mismatch(fields)
 }
 
@@ -257,6 +260,12 @@ func (f *FieldErrors) Error() string {
 		parts[i] = fe.Field + " " + fe.Reason
 	}
 	return strings.Join(parts, "; ")
+}
+
+func (f *FieldErrors) sort() {
+	slices.SortStableFunc(f.Fields, func(a, b FieldError) int {
+		return cmp.Or(strings.Compare(a.Field, b.Field), strings.Compare(a.Reason, b.Reason))
+	})
 }
 
 var printer = message.NewPrinter(language.English)

@@ -44,39 +44,44 @@ const maxAttributes = 22
 func ToMessage(e Envelope) *message.Message {
 	m := message.NewMessage(e.ID, e.Data)
 	m.Metadata = make(message.Metadata, maxAttributes)
-	m.Metadata[MetaSpecVersion] = "1.0"
-	m.Metadata[MetaID] = e.ID
-	m.Metadata[MetaType] = e.Type
-	m.Metadata[MetaSource] = e.Source
-	m.Metadata[MetaTime] = e.Time.Format(time.RFC3339Nano)
-	m.Metadata[MetaDataContentType] = "application/json"
-	m.Metadata[MetaTenant] = e.Tenant
-	m.Metadata[MetaSchemaVersion] = strconv.Itoa(e.SchemaVersion)
-	m.Metadata[MetaKind] = string(e.Kind)
-	set := func(name, value string) {
+	EachAttribute(e, func(name, value string) { m.Metadata[name] = value })
+	return m
+}
+
+// EachAttribute calls set with every attribute that a message of e carries, and its value.
+func EachAttribute(e Envelope, set func(name, value string)) {
+	set(MetaSpecVersion, "1.0")
+	set(MetaID, e.ID)
+	set(MetaType, e.Type)
+	set(MetaSource, e.Source)
+	set(MetaTime, e.Time.Format(time.RFC3339Nano))
+	set(MetaDataContentType, "application/json")
+	set(MetaTenant, e.Tenant)
+	set(MetaSchemaVersion, strconv.Itoa(e.SchemaVersion))
+	set(MetaKind, string(e.Kind))
+	some := func(name, value string) {
 		if value != "" {
-			m.Metadata[name] = value
+			set(name, value)
 		}
 	}
-	set(MetaSubject, e.Subject)
-	set(MetaActor, e.Actor)
-	set(MetaCorrelation, e.CorrelationID)
-	set(metaWatermillCorrelation, e.CorrelationID)
-	set(MetaCausation, e.CausationID)
-	set(MetaPartitionKey, e.PartitionKey)
-	set(MetaSeverity, string(e.Severity))
-	set(MetaTraceParent, e.TraceParent)
+	some(MetaSubject, e.Subject)
+	some(MetaActor, e.Actor)
+	some(MetaCorrelation, e.CorrelationID)
+	some(metaWatermillCorrelation, e.CorrelationID)
+	some(MetaCausation, e.CausationID)
+	some(MetaPartitionKey, e.PartitionKey)
+	some(MetaSeverity, string(e.Severity))
+	some(MetaTraceParent, e.TraceParent)
 	if e.Depth > 0 {
-		m.Metadata[MetaDepth] = strconv.Itoa(e.Depth)
+		set(MetaDepth, strconv.Itoa(e.Depth))
 	}
 	if e.Position > 0 {
-		m.Metadata[MetaPosition] = strconv.FormatInt(e.Position, 10)
-		m.Metadata[MetaRecorded] = e.Recorded.Format(time.RFC3339Nano)
+		set(MetaPosition, strconv.FormatInt(e.Position, 10))
+		set(MetaRecorded, e.Recorded.Format(time.RFC3339Nano))
 	}
 	if e.Unrecorded {
-		m.Metadata[MetaUnrecorded] = "true"
+		set(MetaUnrecorded, "true")
 	}
-	return m
 }
 
 // FromMessage reads the envelope that ToMessage wrote.

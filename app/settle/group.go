@@ -324,6 +324,7 @@ func (g *Group) attend(ctx context.Context) {
 	}
 	for i := len(g.lanes) - 1; i >= 0 && held > share; i-- {
 		if l := g.lanes[i]; l.kept() {
+			fault.Point("settle.yielding")
 			l.yield()
 			held--
 		}

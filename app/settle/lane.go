@@ -136,7 +136,11 @@ func (l *lane) run(parent, ctx context.Context, lease Lease) {
 	<-unsubscribed
 	l.mu.Lock()
 	l.cancel = nil
+	yields := l.yields
 	l.mu.Unlock()
+	if yields {
+		fault.Point("settle.yielded")
+	}
 	if !errors.Is(err, context.Canceled) {
 		l.rests.Store(true)
 		l.group.logger.Warn("stopped working a lane", "lane", l.number, "error", err)
