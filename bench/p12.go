@@ -24,7 +24,7 @@ import (
 
 func rowsP12() []Row {
 	row := func(store, name string, guard float64) Row {
-		note := "three transactions for each mail, one after the other, and four senders share a commit at best: committer 57 % of the CPU (statements 33 %, commits 21 %; claiming 18 %), sending itself 9 %"
+		note := "three transactions for each mail, one after the other, and four senders share a commit at best: committer 62 % of the CPU (statements 27 %, commits 34 %; claiming 12 %), sending itself 14 %"
 		if store == "postgres" {
 			note = "waiting for three transactions for each mail, each with its commit, four at once at best: the program is busy 37 % of one core, of which sending itself 8 %"
 		}

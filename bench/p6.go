@@ -16,7 +16,7 @@ func rowsP6() []Row {
 	row := func(variant, keys string, n, k int, goal, guard float64) Row {
 		return Row{
 			ID: "P6", Variant: variant, Work: work + keys, Peer: peer, AtLeast: goal, Guard: guard, N: n,
-			Note: "CPU: committer 39 % (effects under savepoints 20 %, the commit 8 %), router and chain 23 %, growing stacks 12 %, lanes 11 %, GC 8 %; allocation 28 % of all of it",
+			Note: "CPU: committer 38 % (effects under savepoints 24 %, the commit 12 %), router and chain 24 %; allocation 20 % of all of it",
 			Ours: endToEnd("sqlite", "sql", k, 1), Them: stockFour(k, gochannel.Config{}),
 		}
 	}
