@@ -51,7 +51,7 @@ type life struct {
 	endClient context.CancelFunc
 }
 
-// senders is how many mails can be in the hands of a process.
+// senders is how many mails a process sends side by side; twice as many can be in its hands.
 const senders = 4
 
 var tenants = []string{"acme", "bolt", "cargo"}
@@ -178,7 +178,7 @@ func (l *life) look() (*oracle.Verdict, error) {
 	evidence.Feeds, evidence.Mails = feeds, mails
 	evidence.Effects = append(evidence.Effects, side...)
 	rules := l.rules
-	rules.Copies = senders * l.deaths
+	rules.Copies = 2 * senders * l.deaths
 	return oracle.Check(told, evidence, rules), nil
 }
 
