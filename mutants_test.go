@@ -63,13 +63,7 @@ func TestMutantsPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	caught := map[string]string{}
-	for line := range strings.Lines(string(page)) {
-		if cells := strings.Split(strings.TrimSpace(line), " | "); len(cells) == 5 {
-			caught[strings.TrimPrefix(cells[0], "| ")] = strings.TrimSuffix(cells[4], " |")
-		}
-	}
-	if want := renderMutants(mutants, caught); string(page) != want {
+	if want := renderMutants(mutants, readCaught(string(page))); string(page) != want {
 		t.Errorf("%s is stale: run make prove-mutants\nwant:\n%s", mutantsPage, want)
 	}
 }
@@ -214,6 +208,22 @@ func (e edit) apply(content string) (string, error) {
 	return strings.Join(append(out, lines[at+len(e.old):]...), "\n"), nil
 }
 
+// notShown is what the page says of a fault that no test was seen to catch.
+const notShown = "not shown yet"
+
+// readCaught returns by number what the page says of faults that were caught.
+func readCaught(page string) map[string]string {
+	caught := map[string]string{}
+	for line := range strings.Lines(page) {
+		if cells := strings.Split(strings.TrimSpace(line), " | "); len(cells) == 5 {
+			if by := strings.TrimSuffix(cells[4], " |"); by != notShown {
+				caught[strings.TrimPrefix(cells[0], "| ")] = by
+			}
+		}
+	}
+	return caught
+}
+
 // renderMutants returns the page; caught is by number.
 func renderMutants(mutants []mutant, caught map[string]string) string {
 	var b strings.Builder
@@ -221,7 +231,7 @@ func renderMutants(mutants []mutant, caught map[string]string) string {
 
 A suite that is green proves something only if it would not be green otherwise. ` + "`make prove-mutants`" + ` plants
 these faults, one at a time and without touching the work tree, runs for each the test that should catch it, with the fault
-and without, and demands that it fails only with it; then it writes this page. Each is what some stock part does, or nearly;
+and without, and demands that it fails only with it; then it writes here what it saw. Each is what some stock part does, or nearly;
 the last but one column says which. The faults are in ` + "`" + mutantsFolder + "`" + `; ` + "`go test -tags mutants -run 'TestMutants/07' -v .`" + ` plants one
 of them. A change of the code that a fault no longer fits makes ` + "`make test`" + ` fail until the fault follows.
 
@@ -229,7 +239,7 @@ of them. A change of the code that a fault no longer fits makes ` + "`make test`
 |---|---|---|---|---|
 `)
 	for _, m := range mutants {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", m.number, m.promise, m.fault, m.trap, cmp.Or(caught[m.number], "not shown yet"))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", m.number, m.promise, m.fault, m.trap, cmp.Or(caught[m.number], notShown))
 	}
 	return b.String()
 }

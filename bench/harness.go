@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -20,6 +22,8 @@ type options struct {
 	quick    bool
 	guard    bool
 	profiles string
+	log      int    // events in a large log
+	state    *state // what rows share
 }
 
 // Row is one comparison: the same work done by us and by a peer.
@@ -29,17 +33,22 @@ type Row struct {
 	// AtLeast is the goal for our rate in multiples of the peer's; AtMost for our time in multiples of
 	// the peer's. One of them is set, or none where there are only limits.
 	AtLeast, AtMost float64
+	Measure         string  // what AtMost is about; "time" when empty
 	Limits          []Limit // of our side
 	N               int     // units of work in a run
 	Batch           int     // a run does a multiple of it
 	Ours, Them      Side    // Them is nil where there is nobody to compare with
-	Note            string  // what limits the figure
+	// Guard is what the ratio must reach in the best of some small rounds, for AtMost what it may be at
+	// most. 0: half of the goal.
+	Guard float64
+	Note  string // what limits the figure
 }
 
 // Limit is an absolute goal for a value of our side, in milliseconds or what its name says.
 type Limit struct {
-	Name  string
-	Below float64
+	Name   string
+	Below  float64
+	Steady bool // on a busy machine as well
 }
 
 // Side does n units of work and says how it went. It sets up what it needs, takes the time of the
@@ -58,6 +67,43 @@ type Env struct {
 	Dir     string // empty, removed afterwards
 	profile *os.File
 	quick   bool
+	row     *state // lasts as long as the row's runs
+	all     *state // lasts as long as the program
+	log     int    // events in a large log
+}
+
+// state is what several runs share.
+type state struct {
+	dir     string
+	made    map[string]any
+	cleanup []func() error
+}
+
+// once makes something for all runs that share the state; close is called after the last.
+func (s *state) once(name string, make func() (thing any, close func() error, err error)) (any, error) {
+	if thing, ok := s.made[name]; ok {
+		return thing, nil
+	}
+	thing, end, err := make()
+	if err != nil {
+		return nil, err
+	}
+	s.made[name] = thing
+	s.cleanup = append(s.cleanup, end)
+	return thing, nil
+}
+
+func newState() (*state, error) {
+	dir, err := os.MkdirTemp("", "leatbench")
+	return &state{dir: dir, made: map[string]any{}}, err
+}
+
+func (s *state) close() error {
+	var errs []error
+	for _, end := range slices.Backward(s.cleanup) {
+		errs = append(errs, end())
+	}
+	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
 }
 
 func (r Row) name() string {
@@ -73,7 +119,7 @@ func (r Row) goal() string {
 		goals = append(goals, fmt.Sprintf("≥ %g ×", r.AtLeast))
 	}
 	if r.AtMost > 0 {
-		goals = append(goals, fmt.Sprintf("time ≤ %g ×", r.AtMost))
+		goals = append(goals, fmt.Sprintf("%s ≤ %g ×", cmp.Or(r.Measure, "time"), r.AtMost))
 	}
 	for _, l := range r.Limits {
 		goals = append(goals, fmt.Sprintf("%s < %g", l.Name, l.Below))
@@ -133,27 +179,41 @@ type result struct {
 	err        error
 }
 
-// measure runs both sides in turn. The first run of each warms up and does not count.
-func measure(ctx context.Context, r Row, o options) result {
-	res := result{row: r}
-	n, rounds := max(1, int(float64(r.N)*o.scale)), o.rounds
-	if o.quick {
-		n, rounds = max(1, n/10), min(rounds, 2)
+// measure runs both sides in turn. The first run of each warms up and does not count. A guard runs
+// until it is content, and three times at most.
+func measure(ctx context.Context, r Row, o options) (res result) {
+	res.row = r
+	own, err := newState()
+	if err != nil {
+		res.err = err
+		return res
 	}
-	for round := range rounds + 1 {
+	defer func() {
+		if err := own.close(); res.err == nil {
+			res.err = err
+		}
+	}()
+	n, rounds, first := max(1, int(float64(r.N)*o.scale)), o.rounds, 0
+	if o.quick {
+		n, rounds, first = max(1, n/10), min(rounds, 1), 1
+	}
+	if o.guard {
+		rounds = 3
+	}
+	for round := first; round <= rounds; round++ {
 		size := n
 		if round == 0 {
 			size = max(1, n/10)
 		}
 		size = max(r.Batch, size-size%max(1, r.Batch))
-		ours, err := runSide(ctx, r, r.Ours, size, o, fmt.Sprintf("%s-%d.pprof", strings.ReplaceAll(r.name(), "/", "-"), round), round > 0)
+		ours, err := runSide(ctx, own, r.Ours, size, o, fmt.Sprintf("%s-%d.pprof", strings.ReplaceAll(r.name(), "/", "-"), round), round > 0)
 		if err != nil {
 			res.err = fmt.Errorf("leat: %w", err)
 			return res
 		}
 		var them Figure
 		if r.Them != nil {
-			if them, err = runSide(ctx, r, r.Them, size, o, "", false); err != nil {
+			if them, err = runSide(ctx, own, r.Them, size, o, "", false); err != nil {
 				res.err = fmt.Errorf("%s: %w", r.Peer, err)
 				return res
 			}
@@ -166,12 +226,15 @@ func measure(ctx context.Context, r Row, o options) result {
 			res.them = append(res.them, them)
 			res.ratios = append(res.ratios, ours.Rate/them.Rate)
 		}
+		if o.guard && res.holds() == nil {
+			break
+		}
 	}
 	return res
 }
 
-func runSide(ctx context.Context, r Row, side Side, n int, o options, profile string, counts bool) (f Figure, err error) {
-	env := &Env{quick: o.quick}
+func runSide(ctx context.Context, own *state, side Side, n int, o options, profile string, counts bool) (f Figure, err error) {
+	env := &Env{quick: o.quick, row: own, all: o.state, log: o.log}
 	if env.Dir, err = os.MkdirTemp("", "leatbench"); err != nil {
 		return Figure{}, err
 	}
@@ -185,7 +248,8 @@ func runSide(ctx context.Context, r Row, side Side, n int, o options, profile st
 		}
 		defer func() { _ = env.profile.Close() }()
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	// A large log must be filled first.
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute+time.Duration(o.log/10_000)*time.Second)
 	defer cancel()
 	return side(ctx, env, n)
 }
@@ -247,11 +311,27 @@ func (r result) reached() bool {
 	return true
 }
 
-// farOff tells whether the row misses its ratio by more than half, in the best of its rounds: what a
-// guard may complain about on a machine that is busy with something else.
-func (r result) farOff() bool {
+// holds returns an error when the best of the rounds is beyond what the row is guarded by. Absolute
+// limits say little on a machine that is busy with something else: thirty times as much is let pass,
+// and a tenth more where nothing else can change the value.
+func (r result) holds() error {
 	s := r.spread()
-	return r.row.AtLeast > 0 && s.high < r.row.AtLeast/2 || r.row.AtMost > 0 && s.low > 1.5*r.row.AtMost
+	if least := cmp.Or(r.row.Guard, r.row.AtLeast/2); r.row.AtLeast > 0 && !(s.high >= least) {
+		return fmt.Errorf("%s, guarded by %.3g ×", r.ratio(), least)
+	}
+	if most := cmp.Or(r.row.Guard, 1.5*r.row.AtMost); r.row.AtMost > 0 && !(s.low <= most) {
+		return fmt.Errorf("%s, guarded by %.3g ×", r.ratio(), most)
+	}
+	for _, l := range r.row.Limits {
+		most := 30 * l.Below
+		if l.Steady {
+			most = 1.1 * l.Below
+		}
+		if best := r.value(l.Name).low; !(best < most) {
+			return fmt.Errorf("%s is %.3g, guarded by %.3g", l.Name, best, most)
+		}
+	}
+	return nil
 }
 
 func (r result) value(name string) spread {

@@ -24,8 +24,12 @@ type machine struct {
 }
 
 func (m machine) String() string {
-	return fmt.Sprintf("%d cores (%s), fsync %.2f ms, load before %s, %s %s/%s, commit %s",
-		m.cores, m.cpu, float64(m.fsync.Microseconds())/1000, m.load, m.golang, runtime.GOOS, runtime.GOARCH, m.commit)
+	return fmt.Sprintf("%s, load before %s, commit %s", m.hardware(), m.load, m.commit)
+}
+
+func (m machine) hardware() string {
+	return fmt.Sprintf("%d cores (%s), fsync %.2f ms, %s %s/%s",
+		m.cores, m.cpu, float64(m.fsync.Microseconds())/1000, m.golang, runtime.GOOS, runtime.GOARCH)
 }
 
 func lookAtMachine(ctx context.Context) (machine, error) {

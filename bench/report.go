@@ -7,22 +7,25 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 )
 
 const (
-	beginMark = "<!-- the table of make bench-peers begins -->"
-	endMark   = "<!-- the table of make bench-peers ends -->"
+	beginMark = "<!-- the table of make bench begins -->"
+	endMark   = "<!-- the table of make bench ends -->"
 )
 
 func (r result) String() string {
 	if r.err != nil {
 		return fmt.Sprintf("%-16s FAILED: %v", r.row.name(), r.err)
 	}
-	mark := "reached"
-	if !r.reached() {
+	mark, goal := "reached", "goal "+r.row.goal()
+	if r.row.goal() == "" {
+		mark, goal = "", "no goal"
+	} else if !r.reached() {
 		mark = "MISSED"
 	}
-	text := fmt.Sprintf("%-16s %-7s %s (goal %s); leat %s", r.row.name(), mark, r.ratio(), r.row.goal(), side(r.ours))
+	text := fmt.Sprintf("%-16s %-7s %s (%s); leat %s", r.row.name(), mark, r.ratio(), goal, side(r.ours))
 	if len(r.them) > 0 {
 		text += "; peer " + side(r.them) + r.cpuRatio()
 	}
@@ -33,15 +36,21 @@ func (r result) String() string {
 // does, but blind to a database server's share and to waiting.
 func (r result) cpuRatio() string {
 	cpu := func(f Figure) float64 { return f.CPU }
-	return fmt.Sprintf("; by CPU %.2g ×", of(r.them, cpu).median/of(r.ours, cpu).median)
+	ours, them := of(r.ours, cpu).median, of(r.them, cpu).median
+	if ours == 0 || them == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; by CPU %.2g ×", them/ours)
 }
 
 // side is one side's figures for people.
 func side(figures []Figure) string {
 	rate := of(figures, func(f Figure) float64 { return f.Rate })
 	cpu := of(figures, func(f Figure) float64 { return f.CPU })
-	text := fmt.Sprintf("%s/s, %.0f µs CPU each", thousands(rate.median), cpu.median)
-	return text + values(figures)
+	if cpu.median == 0 { // nothing that has a rate
+		return strings.TrimPrefix(values(figures), ", ")
+	}
+	return fmt.Sprintf("%s/s, %.0f µs CPU each", thousands(rate.median), cpu.median) + values(figures)
 }
 
 func values(figures []Figure) string {
@@ -58,40 +67,42 @@ func values(figures []Figure) string {
 }
 
 func thousands(rate float64) string {
-	if rate < 1000 {
+	if rate < 999.5 {
 		return fmt.Sprintf("%.0f", rate)
 	}
 	n := fmt.Sprintf("%.0f", rate)
 	return n[:len(n)-3] + "," + n[len(n)-3:]
 }
 
-// markdown is the table as it stands in the documentation.
-func markdown(m machine, o options, results []result) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\nMeasured on %s. Each row: %d rounds of %g times the full work, both sides in turn; the median, with the lowest and the highest "+
-		"round in brackets. How to repeat: `make bench-peers PEERS='-rounds %d -scale %g'`.\n\n", beginMark, m, o.rounds, o.scale, o.rounds, o.scale)
-	b.WriteString("| row | work | peer | goal | measured | | leat | peer | what limits it |\n|---|---|---|---|---|---|---|---|---|\n")
-	for _, r := range results {
-		mark := "reached"
-		if !r.reached() {
-			mark = "**missed**"
-		}
-		measured, ours, them := r.ratio(), side(r.ours), "–"
-		if len(r.them) > 0 {
-			them = side(r.them)
-			measured += r.cpuRatio()
-		}
-		if r.err != nil {
-			measured, ours, them = "failed: "+r.err.Error(), "–", "–"
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", r.row.name(), r.row.Work, r.row.Peer, r.row.goal(), measured, mark, ours, them, r.row.Note)
+// line is the row as it stands in the documentation's table. It carries where it comes from, since
+// each row can be measured anew.
+func (r result) line(m machine, o options) string {
+	mark := "reached"
+	if r.row.goal() == "" {
+		mark = "no goal"
+	} else if !r.reached() {
+		mark = "**missed**"
 	}
-	fmt.Fprintf(&b, "\n%s\n", endMark)
-	return b.String()
+	measured, ours, them := r.ratio(), side(r.ours), "–"
+	if len(r.them) > 0 {
+		them = side(r.them)
+		measured += r.cpuRatio()
+	}
+	taken := fmt.Sprintf("%s, %s, rounds: %d", m.commit, time.Now().Format(time.DateOnly), len(r.ours))
+	if o.scale != 1 {
+		taken += fmt.Sprintf(" of %g × the work", o.scale)
+	}
+	return "| " + strings.Join([]string{r.row.name(), r.row.Work, r.row.Peer, r.row.goal(), measured, mark, ours, them, r.row.Note, taken}, " | ") + " |"
 }
 
-// replaceTable puts the table between the markers of a file.
-func replaceTable(name, table string) error {
+const tableHead = "| row | work | peer | goal | measured | | leat | peer | what limits it | taken |\n|---|---|---|---|---|---|---|---|---|---|\n"
+
+// writeTable puts a row that ran into the table between the markers of a file, and leaves the others
+// as they are. When it failed it is left as well; a row that is no more goes.
+func writeTable(name string, m machine, o options, r result) error {
+	if r.err != nil {
+		return nil
+	}
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return err
@@ -100,6 +111,20 @@ func replaceTable(name, table string) error {
 	if begin < 0 || end < begin {
 		return fmt.Errorf("%s has no lines %q and %q", name, beginMark, endMark)
 	}
-	after := bytes.TrimPrefix(text[end+len(endMark):], []byte("\n"))
-	return os.WriteFile(name, slices.Concat(text[:begin], []byte(table), after), 0o644)
+	lines := map[string]string{}
+	for line := range strings.Lines(string(text[begin:end])) {
+		if cells := strings.SplitN(line, "|", 3); len(cells) == 3 {
+			lines[strings.TrimSpace(cells[1])] = strings.TrimSuffix(line, "\n")
+		}
+	}
+	lines[r.row.name()] = r.line(m, o)
+	var table strings.Builder
+	fmt.Fprintf(&table, "%s\n\nThe machine: %s. Each row: both sides in turn; the median of the rounds, with the lowest and the highest in brackets.\n\n%s", beginMark, m.hardware(), tableHead)
+	for _, r := range allRows() {
+		if line, ok := lines[r.name()]; ok {
+			table.WriteString(line + "\n")
+		}
+	}
+	table.WriteString("\n")
+	return os.WriteFile(name, slices.Concat(text[:begin], []byte(table.String()), text[end:]), 0o644)
 }

@@ -91,17 +91,24 @@ type world struct {
 	cfg   *configs.Config
 	count *counter
 	stop  func() error
+
+	remove       func() error // the database that stop left to others
+	lastPosition int64
 }
 
 type setup struct {
 	store, bus string // configs' names
+	url        string // of a database that is there already, and stays
 	build      func(ctx context.Context, kit wiring.Kit) (wiring.Parts, error)
 	listen     bool
 	change     func(*configs.Config)
 	overrides  wiring.Overrides
-	notRun     bool     // opened only
-	sets       []string // what of it runs beside the sequencer, and is counted; none of the sets when empty
-	everything bool     // all roles, as by default
+	notRun     bool           // opened only
+	sets       []string       // what of it runs beside the sequencer, and is counted; none of the sets when empty
+	everything bool           // all roles, as by default
+	keep       *state         // where the database outlives the world, until its remove
+	mails      bool           // go to a server
+	options    []event.Option // of the event's definition
 }
 
 func (e *Env) open(ctx context.Context, s setup) (*world, error) {
@@ -109,16 +116,29 @@ func (e *Env) open(ctx context.Context, s setup) (*world, error) {
 	cfg.Bus.Kind = s.bus
 	cfg.HTTP.Listen, cfg.Ops.Listen, cfg.Inbox.Listen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	cfg.NATS.Dir = filepath.Join(e.Dir, "nats")
-	cleanup := func() error { return nil }
-	switch s.store {
-	case "sqlite":
-		cfg.Store.URL = "sqlite:" + filepath.Join(e.Dir, "leat.db")
-	case "postgres":
+	cleanup, remove := func() error { return nil }, func() error { return nil }
+	switch {
+	case s.url != "":
+		cfg.Store.URL = s.url
+	case s.store == "sqlite":
+		dir := e.Dir
+		if s.keep != nil {
+			var err error
+			if dir, err = os.MkdirTemp(s.keep.dir, "store"); err != nil {
+				return nil, err
+			}
+			cleanup = func() error { return os.RemoveAll(dir) }
+		}
+		cfg.Store.URL = "sqlite:" + filepath.Join(dir, "leat.db")
+	case s.store == "postgres":
 		u, drop, err := database(ctx)
 		if err != nil {
 			return nil, err
 		}
 		cfg.Store.URL, cleanup = u, drop
+	}
+	if s.keep != nil {
+		cleanup, remove = remove, cleanup
 	}
 	if !s.everything {
 		cfg.Roles = append([]string{configs.RoleSequencer}, s.sets...)
@@ -126,14 +146,14 @@ func (e *Env) open(ctx context.Context, s setup) (*world, error) {
 	if s.change != nil {
 		s.change(cfg)
 	}
-	w := &world{ctx: originOf(ctx), cfg: cfg, count: newCounter(s.sets...)}
-	if s.overrides.NoListeners = !s.listen; s.overrides.NoListeners && s.overrides.Sender == nil {
+	w := &world{ctx: originOf(ctx), cfg: cfg, count: newCounter(s.sets...), remove: remove}
+	if s.overrides.NoListeners = !s.listen; s.overrides.NoListeners && s.overrides.Sender == nil && !s.mails {
 		s.overrides.Sender = noMails{}
 	}
 	s.overrides.Observer = w.count
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	leat, closeAll, err := wiring.Open(ctx, cfg, wiring.Service{
-		Name: "bench", Definitions: []event.Definitions{{event.Define[moved](event.Business)}}, Build: s.build,
+		Name: "bench", Definitions: []event.Definitions{{event.Define[moved](event.Business, s.options...)}}, Build: s.build,
 	}, s.overrides, logger)
 	if err != nil {
 		return nil, errors.Join(err, cleanup())

@@ -21,7 +21,6 @@ import (
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/handler"
 	"github.com/leat-dev/leat/configs"
-	"github.com/leat-dev/leat/handlers/email"
 	"github.com/leat-dev/leat/wiring"
 )
 
@@ -116,7 +115,3 @@ func (c *handledCounter) Handled(string, string, string, int, time.Duration) {
 		close(c.reached)
 	}
 }
-
-type noMails struct{}
-
-func (noMails) Send(context.Context, email.Message) error { return nil }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -20,14 +19,15 @@ import (
 
 // Config bounds what the bus holds. The zero value works.
 type Config struct {
-	// Window is how many messages one set may leave untaken before the bus sends it no more; the
-	// set reads what it missed from the log. Each costs two goroutines. Default 1024.
+	// Window is how many messages one set may leave untaken before the bus sends it no more; when it
+	// has taken them it gets the newest of what was left out, sees a gap, and reads the log. Each
+	// costs two goroutines. Default 1024.
 	Window int `koanf:"window"`
 }
 
 // Bus is a bus within the process.
 type Bus struct {
-	window int64
+	window int
 	pubsub *gochannel.GoChannel
 
 	mu     sync.RWMutex
@@ -43,8 +43,8 @@ func New(cfg Config, logger *slog.Logger) *Bus {
 		cfg.Window = 1024
 	}
 	return &Bus{
-		window: int64(cfg.Window),
-		pubsub: gochannel.NewGoChannel(gochannel.Config{}, watermill.NewSlogLogger(slog.New(warnings{logger.Handler()}))),
+		window: cfg.Window,
+		pubsub: gochannel.NewGoChannel(gochannel.Config{PreserveContext: true}, watermill.NewSlogLogger(slog.New(warnings{logger.Handler()}))),
 		topics: map[string]*subscription{},
 	}
 }
@@ -60,14 +60,13 @@ func (b *Bus) Publish(_ context.Context, entries []bus.Entry) error {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	for set, sub := range b.topics {
-		for _, e := range entries {
-			if sub.untaken.Load() >= b.window {
-				break // the set sees a gap, or looks by itself, and reads the log
+		for i := range entries {
+			if !sub.enter(b.window, &entries[len(entries)-1]) {
+				break
 			}
-			sub.untaken.Add(1)
 			fault.Point("gochannelbus.publishing")
-			if err := b.pubsub.Publish(set, bus.Encode(e)); err != nil {
-				return fmt.Errorf("hand event %s to %s: %w", e.ID, set, err)
+			if err := b.pubsub.Publish(set, bus.Hand(&entries[i])); err != nil {
+				return fmt.Errorf("hand event %s to %s: %w", entries[i].ID, set, err)
 			}
 		}
 	}
@@ -88,10 +87,38 @@ func (b *Bus) Close() error {
 
 // subscription is one set's share.
 type subscription struct {
-	bus     *Bus
-	set     string
-	untaken atomic.Int64
-	cancel  context.CancelFunc
+	bus    *Bus
+	set    string
+	cancel context.CancelFunc
+
+	mu      sync.Mutex
+	untaken int
+	owed    *bus.Entry // the newest that was left out, when nothing newer was sent
+}
+
+// enter takes a place in the window. Without one, all entries up to newest are left out.
+func (s *subscription) enter(window int, newest *bus.Entry) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.untaken >= window {
+		e := *newest // not the whole page of the sequencer
+		s.owed = &e
+		return false
+	}
+	s.untaken++
+	s.owed = nil // the set will see the gap before this one
+	return true
+}
+
+// taken frees a place, and returns what the set is owed when it has taken everything: without it
+// the set would not know that there is more.
+func (s *subscription) taken() (owed *bus.Entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.untaken--; s.untaken == 0 {
+		owed, s.owed = s.owed, nil
+	}
+	return owed
 }
 
 // Subscribe begins to receive; the channel closes with ctx or Close.
@@ -115,9 +142,15 @@ func (s *subscription) Subscribe(ctx context.Context, topic string) (<-chan *mes
 		for m := range in {
 			select {
 			case out <- m:
-				s.untaken.Add(-1)
 			case <-ctx.Done():
 				return
+			}
+			if owed := s.taken(); owed != nil {
+				select {
+				case out <- bus.Hand(owed):
+				case <-ctx.Done():
+					return
+				}
 			}
 		}
 	}()

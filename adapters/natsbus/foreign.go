@@ -16,6 +16,7 @@ import (
 	"github.com/leat-dev/leat/app/deadletter"
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/domain"
 )
 
@@ -276,15 +277,18 @@ func (s *foreignSubject) fromStream(ctx context.Context, stream string, m jetstr
 	}
 	switch {
 	case err == nil:
+		fault.Point("natsbus.foreign-taken")
 		err = m.Ack()
 	case again(err):
 		err = m.Nak()
 	default:
+		fault.Point("natsbus.refusing")
 		if kept := s.bury(ctx, s.letter(place(stream, meta), id, m.Subject(), m.Headers(), m.Data(), err)); kept != nil {
 			s.logger.Warn("keep a foreign message as a dead letter; it comes again", "stream", stream, "sequence", meta.Sequence.Stream, "error", kept)
 			err = m.NakWithDelay(notKept)
 			break
 		}
+		fault.Point("natsbus.refused")
 		err = m.TermWithReason("refused by the event log")
 	}
 	if err != nil {

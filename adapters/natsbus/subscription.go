@@ -261,6 +261,7 @@ func (s *subscription) reject(ctx context.Context, msg jetstream.Msg, cause erro
 		key = place(Stream, meta)
 	}
 	s.logger.Error("stepped over a message that cannot be read", "subject", msg.Subject(), "sequence", sequence, "error", cause)
+	fault.Point("natsbus.rejecting")
 	if letters := s.bus.hooks.Letters; letters != nil {
 		err := letters.BuryStray(ctx, deadletter.Stray{
 			Set: SetStream, Key: key, Tenant: event.SystemTenant, Reason: cause.Error(),
@@ -274,6 +275,7 @@ func (s *subscription) reject(ctx context.Context, msg jetstream.Msg, cause erro
 			return
 		}
 	}
+	fault.Point("natsbus.rejected")
 	if s.who.every {
 		return
 	}

@@ -18,6 +18,14 @@ import (
 const (
 	appendWorkers = 3   // how many commits of shared appends are under way at once
 	appendBatch   = 512 // how many events share a commit, more or less
+	// A statement costs the server as much as dozens of rows, so one worker with large groups is better than
+	// several with small ones. Another helps when so many callers wait, or the commit takes so long.
+	helpCallers = 128
+	helpAfter   = 10 * time.Millisecond
+	// With so many callers in the commit before, and fewer now, the others are likely to come: they have just
+	// been told. They are waited for as long as some come.
+	companyMin = 8
+	companyFor = 300 * time.Microsecond
 	// appendPatience is how long callers who share a commit wait for somebody else's transaction
 	// that holds the id of one of them. Then each goes on alone.
 	appendPatience = 200 * time.Millisecond
@@ -70,10 +78,15 @@ type appender struct {
 	db      *DB
 	mu      sync.Mutex
 	pending []*appendCall
+	before  int // how many callers shared the last commit
+	company int // so many callers are worth telling a worker that waits; 0 when none does
+	enough  chan struct{}
 	workers int
 	closed  bool
 	wg      sync.WaitGroup
 }
+
+func newAppender(db *DB) *appender { return &appender{db: db, enough: make(chan struct{}, 1)} }
 
 func (a *appender) append(ctx context.Context, call *appendCall) ([]eventlog.Receipt, error) {
 	a.mu.Lock()
@@ -82,10 +95,12 @@ func (a *appender) append(ctx context.Context, call *appendCall) ([]eventlog.Rec
 		return nil, ErrClosed
 	}
 	a.pending = append(a.pending, call)
-	if a.workers < appendWorkers {
-		a.workers++
-		a.wg.Add(1)
-		go a.work()
+	switch {
+	case a.workers == 0, len(a.pending) >= helpCallers:
+		a.start()
+	case a.company > 0 && len(a.pending) >= a.company:
+		a.company = 0
+		a.enough <- struct{}{}
 	}
 	a.mu.Unlock()
 	select {
@@ -96,15 +111,78 @@ func (a *appender) append(ctx context.Context, call *appendCall) ([]eventlog.Rec
 	}
 }
 
+// start begins one more worker, when there may be one. The caller holds mu.
+func (a *appender) start() {
+	if a.workers < appendWorkers {
+		a.workers++
+		a.wg.Add(1)
+		go a.work()
+	}
+}
+
+// help begins one more worker for those who wait behind a commit that takes long.
+func (a *appender) help() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.pending) > 0 {
+		a.start()
+	}
+}
+
 func (a *appender) work() {
 	defer a.wg.Done()
 	for {
+		a.gather()
 		calls := a.take()
 		if len(calls) == 0 {
 			return
 		}
+		late := time.AfterFunc(helpAfter, a.help) // of the machine, as all here
 		a.flush(calls)
+		late.Stop()
 	}
+}
+
+// gather waits a little for those who shared the commit before, where those were many.
+func (a *appender) gather() {
+	a.mu.Lock()
+	want := min(a.before, appendBatch)
+	if a.workers > 1 || want < companyMin || len(a.pending) >= want {
+		a.mu.Unlock()
+		return
+	}
+	a.company = want
+	a.mu.Unlock()
+	timer := time.NewTimer(companyFor)
+	defer timer.Stop()
+	for seen := 0; ; timer.Reset(companyFor) {
+		select {
+		case <-a.enough:
+			return
+		case <-timer.C:
+		}
+		if more := a.more(seen); more > seen {
+			seen = more
+		} else {
+			return
+		}
+	}
+}
+
+// more returns how many callers wait, and ends the wait for company when they are no more than before, or
+// enough.
+func (a *appender) more(before int) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch n := len(a.pending); {
+	case a.company == 0: // just now
+		<-a.enough
+	case n <= before:
+		a.company = 0
+	default:
+		return n
+	}
+	return before
 }
 
 // take returns the calls that go next, none when the worker may end.
@@ -120,6 +198,7 @@ func (a *appender) take() []*appendCall {
 	if a.pending = a.pending[n:]; len(a.pending) == 0 {
 		a.pending = nil
 	}
+	a.before = n
 	if n == 0 {
 		a.workers--
 	}
@@ -205,17 +284,17 @@ func (db *DB) insert(ctx context.Context, q statements, calls ...*appendCall) (a
 		if round == 3 {
 			return added, domain.Errorf(domain.Unavailable, "STORE_UNAVAILABLE", "events of the log come and go")
 		}
-		var r rows
+		r := rowsFor(len(todo))
 		for _, p := range todo {
 			r.add(&calls[p.call].events[p.event], calls[p.call].now)
 		}
-		fresh, err := r.insert(ctx, q, db.q.appendEvents)
+		n, fresh, err := r.insert(ctx, q, db.q.appendEvents)
 		if err != nil {
 			return added, err
 		}
-		added = added || len(fresh) > 0
+		added = added || n > 0
 		var known map[identity]int64
-		if len(fresh) < len(todo) {
+		if n < len(todo) {
 			if known, err = r.recordedBefore(ctx, q, db.q.firstRecorded); err != nil {
 				return added, err
 			}
@@ -226,7 +305,7 @@ func (db *DB) insert(ctx context.Context, q statements, calls ...*appendCall) (a
 			e := &call.events[p.event]
 			key := identityOf(e)
 			receipt := eventlog.Receipt{EventID: e.ID, Receipt: receipt(e.Tenant, e.Source, e.ID)}
-			if _, isNew := fresh[key]; isNew {
+			if _, isNew := fresh[key]; isNew || n == len(todo) {
 				delete(fresh, key) // the first of the same in one statement is the new one
 				receipt.Recorded = fromMicros(call.now)
 			} else if recorded, there := known[key]; there {
@@ -252,6 +331,21 @@ type rows struct {
 	data                                                    [][]byte
 }
 
+func rowsFor(n int) *rows {
+	texts := make([]string, 12*n)
+	column := func() []string {
+		c := texts[0:0:n]
+		texts = texts[n:]
+		return c
+	}
+	return &rows{
+		slot: make([]int16, 0, n),
+		id:   column(), source: column(), tenant: column(), typ: column(), kind: column(), severity: column(), subject: column(), actor: column(),
+		partitionKey: column(), correlationID: column(), causationID: column(), traceParent: column(),
+		schemaVersion: make([]int32, 0, n), depth: make([]int32, 0, n), time: make([]int64, 0, n), recorded: make([]int64, 0, n), data: make([][]byte, 0, n),
+	}
+}
+
 func (r *rows) add(e *event.Envelope, now int64) {
 	data := e.Data
 	if data == nil {
@@ -267,20 +361,25 @@ func (r *rows) add(e *event.Envelope, now int64) {
 	r.time, r.recorded, r.data = append(r.time, micros(e.Time)), append(r.recorded, now), append(r.data, data)
 }
 
-// insert returns what was new.
-func (r *rows) insert(ctx context.Context, q statements, query string) (map[identity]struct{}, error) {
+// insert returns how many events were new, and which when not all were.
+func (r *rows) insert(ctx context.Context, q statements, query string) (n int, fresh map[identity]struct{}, err error) {
 	got, err := q.Query(ctx, query, r.slot, r.id, r.source, r.tenant, r.typ, r.schemaVersion, r.kind, r.severity, r.subject, r.actor, r.time,
 		r.partitionKey, r.correlationID, r.causationID, r.depth, r.traceParent, r.recorded, r.data)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
-	fresh := make(map[identity]struct{}, len(r.id))
-	var key identity
-	_, err = pgx.ForEachRow(got, []any{&key.id, &key.source, &key.tenant}, func() error {
-		fresh[key] = struct{}{}
+	var id, source, tenant *string
+	_, err = pgx.ForEachRow(got, []any{&n, &id, &source, &tenant}, func() error {
+		if id == nil {
+			return nil
+		}
+		if fresh == nil {
+			fresh = make(map[identity]struct{}, n)
+		}
+		fresh[identity{*id, *source, *tenant}] = struct{}{}
 		return nil
 	})
-	return fresh, err
+	return n, fresh, err
 }
 
 // recordedBefore returns when the log first accepted those of the events that it holds.

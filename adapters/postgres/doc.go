@@ -17,7 +17,8 @@
 // lost while a COMMIT is under way nobody can know its outcome: the caller gets a
 // domain.Unavailable error with the code OUTCOME_UNKNOWN and repeats under the same event id.
 //
-// Concurrent appends share a commit, and so do the settlements of one set. Leases of lanes and of
+// Concurrent appends share a commit, and so do the settlements of one set: also of one lane, which goes on to its next
+// event when only the commit of the one before is missing. Leases of lanes and of
 // mails run by the clock of the database, so that processes need not agree on the time.
 // Times are microseconds since 1970, UTC; finer parts are cut off.
 //

@@ -26,6 +26,7 @@ var (
 // SQLSTATEs this package acts on.
 const (
 	deadlockDetected    = "40P01"
+	lockNotAvailable    = "55P03"
 	readOnlyTransaction = "25006"
 )
 
@@ -81,7 +82,7 @@ func isConnection(err error) bool {
 	}
 	var connect *pgconn.ConnectError
 	return errors.As(err, &connect) || pgconn.Timeout(err) || pgconn.SafeToRetry(err) ||
-		errors.Is(err, errAborted) || errors.Is(err, errLost) || errors.As(err, new(netError)) || isClosed(err)
+		errors.Is(err, errAborted) || errors.Is(err, errLost) || errors.Is(err, errSilent) || errors.As(err, new(netError)) || isClosed(err)
 }
 
 type netError interface {

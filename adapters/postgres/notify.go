@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
 	notifyPause    = 10 * time.Millisecond // between two notifications: each takes a lock of the whole cluster at its commit
 	listenPause    = time.Second           // before the listening connection is made again
 	notifyPatience = 5 * time.Second
+	listenFor      = 15 * time.Second // without a word, before the listening connection is asked whether it is there
 )
 
 // notifier tells other processes which topics changed, and listens for what they tell. It sends
@@ -115,6 +117,8 @@ func (n *notifier) listen(conn *pgx.Conn) {
 
 // connect returns a connection that listens.
 func (n *notifier) connect(ctx context.Context) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, greetPatience)
+	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, n.conf.Copy())
 	if err != nil {
 		return nil, err
@@ -133,13 +137,30 @@ func (n *notifier) hangUp(conn *pgx.Conn) {
 	_ = conn.Close(ctx)
 }
 
+// next returns the next notification, or nil after a while without one, in which the server has
+// said that it is there: who only listens would not notice that nobody speaks any more.
+func (n *notifier) next(ctx context.Context, conn *pgx.Conn) (*pgconn.Notification, error) {
+	waiting, cancel := context.WithTimeout(ctx, listenFor)
+	defer cancel()
+	got, err := conn.WaitForNotification(waiting)
+	if err == nil || waiting.Err() == nil || ctx.Err() != nil || conn.IsClosed() {
+		return got, err
+	}
+	ping, cancel := context.WithTimeout(ctx, pingPatience)
+	defer cancel()
+	return nil, conn.Ping(ping)
+}
+
 // follow listens until the connection is lost.
 func (n *notifier) follow(ctx context.Context, conn *pgx.Conn) error {
 	defer n.hangUp(conn)
 	for {
-		got, err := conn.WaitForNotification(ctx)
+		got, err := n.next(ctx, conn)
 		if err != nil {
 			return err
+		}
+		if got == nil {
+			continue
 		}
 		self, rest, _ := strings.Cut(got.Payload, " ")
 		what, topic, _ := strings.Cut(rest, " ")

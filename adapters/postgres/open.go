@@ -45,6 +45,7 @@ type DB struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 
+	pooled  atomic.Bool // the pools are there
 	closed  atomic.Bool
 	closing sync.Once
 }
@@ -103,6 +104,7 @@ func (db *DB) start(ctx context.Context, cfg Config, conf *pgxpool.Config) (err 
 	if conf.ConnConfig.ConnectTimeout == 0 {
 		conf.ConnConfig.ConnectTimeout = 5 * time.Second
 	}
+	conf.ConnConfig.DialFunc = dialPatiently(0, nil)
 	if err := db.firstContact(ctx, cfg.StartWait, conf.ConnConfig); err != nil {
 		return err
 	}
@@ -117,12 +119,14 @@ func (db *DB) start(ctx context.Context, cfg Config, conf *pgxpool.Config) (err 
 		{&db.appends, appendWorkers, appendPatience, false},
 	} {
 		c := conf.Copy()
-		c.MaxConns = int32(p.size)
+		c.MaxConns, c.ShouldPing = int32(p.size), db.isGone
+		c.ConnConfig.DialFunc = dialPatiently(statementPatience(c.ConnConfig.RuntimeParams, cfg.StatementTimeout), db.renew)
 		c.AfterConnect = settings{statement: cfg.StatementTimeout, idle: cfg.IdleTimeout, lock: p.lock, readOnly: p.read}.apply
 		if *p.pool, err = pgxpool.NewWithConfig(db.ctx, c); err != nil {
 			return db.unavailable(err)
 		}
 	}
+	db.pooled.Store(true)
 	if err := db.migrate(ctx, migrations(), db.prefix+"migrations"); err != nil {
 		return err
 	}
@@ -131,8 +135,8 @@ func (db *DB) start(ctx context.Context, cfg Config, conf *pgxpool.Config) (err 
 		return db.unavailable(err)
 	}
 	db.topics.saw(head)
-	db.appender = &appender{db: db}
-	db.settlers = &settlers{db: db, sets: map[string]*settler{}, marks: marks{sets: map[string]map[int]mark{}}}
+	db.appender = newAppender(db)
+	db.settlers = &settlers{db: db, sets: map[string]*settler{}, marks: marks{sets: map[string]*marked{}}}
 	self, err := uuid.NewRandom()
 	if err != nil {
 		return err
@@ -141,6 +145,33 @@ func (db *DB) start(ctx context.Context, cfg Config, conf *pgxpool.Config) (err 
 		return db.unavailable(err)
 	}
 	return nil
+}
+
+// isGone asks the server over a connection that was idle whether it is there.
+func (db *DB) isGone(ctx context.Context, p pgxpool.ShouldPingParams) bool {
+	if p.IdleDuration < unasked {
+		return false
+	}
+	ping, cancel := context.WithTimeout(ctx, pingPatience)
+	defer cancel()
+	if p.Conn.Ping(ping) == nil {
+		return false
+	}
+	if ctx.Err() == nil {
+		db.renew()
+	}
+	return true // the pool finds it closed and takes another
+}
+
+// renew gives the connections up that are idle, and the others when they are given back: where one has
+// fallen silent, the others have too, and each would have to be found out by somebody who waits.
+func (db *DB) renew() {
+	if !db.pooled.Load() {
+		return
+	}
+	for _, pool := range []*pgxpool.Pool{db.appends, db.reads, db.pool} {
+		pool.Reset()
+	}
 }
 
 // firstContact waits for the server and looks whether the promises can be kept on it.
@@ -176,6 +207,8 @@ type refusal struct{ reason string }
 func (r *refusal) Error() string { return r.reason }
 
 func (db *DB) inspect(ctx context.Context, conf *pgx.ConnConfig) error {
+	ctx, cancel := context.WithTimeout(ctx, greetPatience)
+	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, conf.Copy())
 	if err != nil {
 		return err

@@ -42,6 +42,7 @@ type queries struct {
 func newQueries(prefix string) queries {
 	in := func(query string) string { return strings.ReplaceAll(query, defaultPrefix, prefix) }
 	return queries{
+		// It returns how many events were new, and which only when not all were.
 		appendEvents: in(`WITH new AS (
 				INSERT INTO leat_log (slot, id, source, tenant, type, schema_version, kind, severity, subject, actor, time,
 					partition_key, correlation_id, causation_id, depth, trace_parent, recorded, data)
@@ -57,19 +58,24 @@ func newQueries(prefix string) queries {
 				ON CONFLICT (id, source, tenant) DO NOTHING
 				RETURNING seq, slot, id, source, tenant
 			), noted AS (
-				INSERT INTO leat_unsequenced (seq, slot) SELECT seq, slot FROM new
+				INSERT INTO leat_unsequenced (seq, n, seqs, slots)
+				SELECT min(seq), count(*), array_agg(seq ORDER BY seq), array_agg(slot ORDER BY seq)
+				FROM (SELECT seq, slot, (row_number() OVER (ORDER BY seq) - 1) / 400 FROM new) n (seq, slot, part) GROUP BY part
 			)
-			SELECT id, source, tenant FROM new`),
+			SELECT c.n, id, source, tenant FROM (SELECT count(*) AS n FROM new) c LEFT JOIN new ON c.n < cardinality($1::smallint[])`),
 		firstRecorded: in(`SELECT l.id, l.source, l.tenant, l.recorded FROM unnest($1::text[], $2::text[], $3::text[]) e (id, source, tenant)
 			JOIN leat_log l ON l.id = e.id AND l.source = e.source AND l.tenant = e.tenant`),
 		// One statement, so one snapshot: everything that it can see is committed, and gets its
-		// position in the order of seq.
-		assign: in(`WITH taken AS (
+		// position in the order of seq. Rows are taken whole, in the order of their lowest numbers: what
+		// precedes an event is in an earlier row, or in the same one.
+		assign: in(`WITH noted AS (
 				DELETE FROM leat_unsequenced WHERE seq = ANY (ARRAY(
-					SELECT seq FROM (SELECT seq FROM leat_unsequenced WHERE seq <= $1
-						UNION SELECT seq FROM leat_unsequenced WHERE seq > $2
-						UNION SELECT seq FROM leat_unsequenced WHERE seq = ANY ($3::bigint[])) s
-					ORDER BY seq LIMIT $4)) RETURNING seq, slot
+					SELECT seq FROM (SELECT seq, sum(n) OVER (ORDER BY seq) - n AS before FROM (SELECT seq, n FROM leat_unsequenced WHERE seq <= $1
+						UNION SELECT seq, n FROM leat_unsequenced WHERE seq > $2
+						UNION SELECT seq, n FROM leat_unsequenced WHERE seq = ANY ($3::bigint[])) s
+					ORDER BY seq LIMIT $4) s WHERE before < $4)) RETURNING seqs, slots
+			), taken AS (
+				SELECT u.seq, u.slot FROM noted, unnest(seqs, slots) u (seq, slot)
 			), head AS (
 				SELECT greatest(coalesce((SELECT max(position) FROM leat_positions), 0), (SELECT pruned_through FROM leat_log_state)) AS position
 			), given AS (
@@ -151,7 +157,7 @@ func newQueries(prefix string) queries {
 					(SELECT position FROM leat_positions WHERE position > low.position ORDER BY position LIMIT 1 OFFSET $1::bigint - 1)) AS ahead,
 					(SELECT position FROM leat_parked WHERE set_name = s.name AND state <> 'redrive' ORDER BY position LIMIT 1) AS parked
 				FROM leat_sets s JOIN (SELECT set_name, min(position) AS position FROM leat_cursors GROUP BY set_name) low ON low.set_name = s.name) f`),
-		countUnsequenced: in(`SELECT count(*) FROM (SELECT 1 FROM leat_unsequenced LIMIT $1) u`),
+		countUnsequenced: in(`SELECT least(coalesce(sum(n), 0), $1) FROM (SELECT n FROM leat_unsequenced LIMIT $1) u`),
 
 		lane: in(`SELECT owner, fence, in_hand, attempts, released, expires > ` + dbNow("$3") + ` FROM leat_lanes
 			WHERE set_name = $1 AND lane = $2 FOR NO KEY UPDATE`),
@@ -184,7 +190,7 @@ func newQueries(prefix string) queries {
 		noteInHand:  in(`UPDATE leat_lanes SET in_hand = $4, attempts = $5 WHERE set_name = $1 AND lane = $2 AND fence = $3 AND NOT released`),
 		fence:       in(`SELECT fence FROM leat_lanes WHERE set_name = $1 AND lane = $2 AND NOT released FOR SHARE`),
 		fences:      in(`SELECT lane, fence FROM leat_lanes WHERE set_name = $1 AND lane = ANY($2) AND NOT released ORDER BY lane FOR SHARE`),
-		cursorsOf:   in(`SELECT slot, position FROM leat_cursors WHERE set_name = $1 AND slot = ANY($2)`),
+		cursorsOf:   in(`SELECT slot, position FROM leat_cursors WHERE set_name = $1`),
 
 		moveCursors: in(`UPDATE leat_cursors c SET position = m.position
 			FROM (SELECT slot, max(position) AS position FROM unnest($2::smallint[], $3::bigint[]) w (slot, position) GROUP BY slot) m

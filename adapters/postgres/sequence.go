@@ -21,6 +21,7 @@ var (
 const (
 	assignPage     = 2000            // how many events get their positions in one transaction
 	assignPatience = 5 * time.Second // for one such transaction; then the connection is given up
+	lockWait       = 5 * time.Second // how long a standby waits for the lock before it asks again
 )
 
 // Unsequenced implements sequence.Leader.
@@ -82,24 +83,29 @@ func (db *DB) Lead(ctx context.Context, lead func(ctx context.Context, assign se
 
 // lock waits for the lock on a connection of its own.
 func (db *DB) lock(ctx context.Context) (*pgx.Conn, error) {
-	conn, err := pgx.ConnectConfig(ctx, db.notifier.conf.Copy())
+	greeting, cancel := context.WithTimeout(ctx, greetPatience)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(greeting, db.notifier.conf.Copy())
 	if err != nil {
 		return nil, err
 	}
 	// The keepalives let the server notice in two seconds that the machine of the active sequencer is gone.
-	_, err = conn.Exec(ctx, "SET synchronous_commit = on; SET statement_timeout = 0; SET lock_timeout = 0; SET tcp_keepalives_idle = 1;"+
+	_, err = conn.Exec(greeting, "SET synchronous_commit = on; SET statement_timeout = 0; SET lock_timeout = "+
+		strconv.FormatInt(lockWait.Milliseconds(), 10)+"; SET tcp_keepalives_idle = 1;"+
 		" SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 1; SET tcp_user_timeout = 1500; SET idle_session_timeout = 0")
 	if err == nil {
 		// Not every platform has this: it ends the session of a dead process that waits for the lock.
-		if _, err = conn.Exec(ctx, "SET client_connection_check_interval = 1000"); sqlState(err) != "" {
+		if _, err = conn.Exec(greeting, "SET client_connection_check_interval = 1000"); sqlState(err) != "" {
 			err = nil
 		}
 	}
 	if err == nil {
-		_, err = conn.Exec(ctx, "SELECT pg_advisory_lock("+strconv.FormatInt(lockKey("sequencer "+db.prefix), 10)+")")
+		err = db.stand(ctx, conn)
 	}
 	if err == nil {
-		_, err = conn.Exec(ctx, "SET statement_timeout = "+strconv.FormatInt(assignPatience.Milliseconds(), 10))
+		greeting, cancel := context.WithTimeout(ctx, greetPatience)
+		defer cancel()
+		_, err = conn.Exec(greeting, "SET lock_timeout = 0; SET statement_timeout = "+strconv.FormatInt(assignPatience.Milliseconds(), 10))
 	}
 	if err != nil {
 		end, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -108,6 +114,19 @@ func (db *DB) lock(ctx context.Context) (*pgx.Conn, error) {
 		return nil, err
 	}
 	return conn, nil
+}
+
+// stand waits for the lock in short turns: one that hears nothing for ever could not tell a lock that
+// is held from a server that is gone.
+func (db *DB) stand(ctx context.Context, conn *pgx.Conn) error {
+	for {
+		turn, cancel := context.WithTimeout(ctx, lockWait+greetPatience)
+		_, err := conn.Exec(turn, "SELECT pg_advisory_lock("+strconv.FormatInt(lockKey("sequencer "+db.prefix), 10)+")")
+		cancel()
+		if sqlState(err) != lockNotAvailable {
+			return err
+		}
+	}
 }
 
 // assign gives positions to what is committed, over the connection that holds the lock: when the

@@ -1,20 +1,22 @@
 package postgres
 
 import (
-	"slices"
 	"sync"
 
+	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/settle"
 )
 
 // standing is where the lanes of the works of one transaction stand.
 type standing struct {
 	fences  map[int]int64
-	cursors map[int]int64  // of the slots of first deliveries
-	parked  map[int64]bool // of the other events
+	cursors [event.Slots]int64 // unknown where nobody has looked
+	parked  map[int64]bool     // of the events that are no first deliveries
 }
 
-func (at standing) admits(w settle.Work) error {
+const unknown = -1
+
+func (at *standing) admits(w settle.Work) error {
 	if fence := at.fences[w.Lease.Lane]; fence == 0 || fence != w.Lease.Fence {
 		return settle.ErrFenced
 	}
@@ -27,7 +29,13 @@ func (at standing) admits(w settle.Work) error {
 	return nil
 }
 
-func (at standing) passed(w settle.Work) {
+// knows tells whether admits can speak of a work that came after the transaction had begun.
+func (at *standing) knows(w settle.Work) bool {
+	_, held := at.fences[w.Lease.Lane]
+	return held && w.First && at.cursors[w.Event.Slot] != unknown
+}
+
+func (at *standing) passed(w settle.Work) {
 	if w.First {
 		at.cursors[w.Event.Slot] = w.Event.Position
 	}
@@ -39,33 +47,42 @@ func (at standing) passed(w settle.Work) {
 // under which it was made, which each transaction checks.
 type marks struct {
 	mu   sync.Mutex
-	sets map[string]map[int]mark // by slot
+	sets map[string]*marked
 }
+
+type marked [event.Slots]mark
 
 type mark struct {
 	lane            int
-	fence, position int64
+	fence, position int64 // no mark has the fence 0
 }
 
-// of returns the marks that are good for the first deliveries among the works, and the slots that have
-// none.
-func (m *marks) of(set string, batch []*settling) (known map[int]int64, unknown []int16) {
+// of returns the marks of a set, and whether they are enough for the first deliveries among the works.
+func (m *marks) of(set string, batch []*settling) (all marked, enough bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	known = make(map[int]int64, len(batch))
+	if m.sets[set] != nil {
+		all = *m.sets[set]
+	}
 	for _, r := range batch {
 		w := r.work
-		if !w.First {
-			continue
-		}
-		have, ok := m.sets[set][w.Event.Slot]
-		if ok && have.lane == w.Lease.Lane && have.fence == w.Lease.Fence {
-			known[w.Event.Slot] = have.position
-		} else if slot := int16(w.Event.Slot); !slices.Contains(unknown, slot) {
-			unknown = append(unknown, slot)
+		have := &all[w.Event.Slot]
+		if w.First && (have.fence == 0 || have.lane != w.Lease.Lane || have.fence != w.Lease.Fence) {
+			return all, false
 		}
 	}
-	return known, unknown
+	return all, true
+}
+
+// under returns the cursors of the marks that are good under the fences.
+func (all *marked) under(fences map[int]int64) (cursors [event.Slots]int64) {
+	for slot := range all {
+		cursors[slot] = unknown
+		if have := &all[slot]; have.fence != 0 && have.fence == fences[have.lane] {
+			cursors[slot] = have.position
+		}
+	}
+	return cursors
 }
 
 // set remembers where the first deliveries that were committed have moved their cursors.
@@ -73,7 +90,7 @@ func (m *marks) set(set string, joined []*settling) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.sets[set] == nil {
-		m.sets[set] = map[int]mark{}
+		m.sets[set] = &marked{}
 	}
 	for _, r := range joined {
 		if w := r.work; w.First {
@@ -86,7 +103,9 @@ func (m *marks) set(set string, joined []*settling) {
 func (m *marks) drop(set string, slots ...int16) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, slot := range slots {
-		delete(m.sets[set], int(slot))
+	if all := m.sets[set]; all != nil {
+		for _, slot := range slots {
+			all[slot] = mark{}
+		}
 	}
 }

@@ -202,10 +202,7 @@ func (t *tx) commit(last *pgx.Batch) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), endPatience)
 	defer cancel()
-	b := &pgx.Batch{}
-	if t.conn.queue != nil {
-		b, t.conn.queue = t.conn.queue, nil
-	}
+	b := t.conn.taken()
 	if last != nil {
 		b.QueuedQueries = append(b.QueuedQueries, last.QueuedQueries...)
 	}
@@ -218,14 +215,7 @@ func (t *tx) commit(last *pgx.Batch) error {
 		b.Queue("COMMIT")
 		results := t.conn.conn.SendBatch(ctx, b)
 		fault.Point("postgres.in-commit")
-		for range b.Len() {
-			if tag, err = results.Exec(); err != nil {
-				break
-			}
-		}
-		if end := results.Close(); err == nil {
-			err = end
-		}
+		tag, err = lastOf(results, b.Len())
 	}
 	switch {
 	case err == nil && tag.String() == "COMMIT":
@@ -273,7 +263,7 @@ func (t *tx) nested(fn func() error) error {
 		t.depth--
 		if !kept {
 			t.touched, t.after = t.touched[:touched], t.after[:after]
-			t.conn.drop()
+			t.conn.forget()
 			if !t.conn.conn.IsClosed() {
 				// Should it fail, the transaction stays aborted and its COMMIT rolls back.
 				_, _ = t.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT "+name+"; RELEASE SAVEPOINT "+name)

@@ -195,11 +195,12 @@ func (s *subscription) read(ctx context.Context, out chan<- *message.Message) {
 			}
 			look = len(entries) == s.bus.cfg.Page // there may be more
 		}
-		for _, e := range entries {
+		for i := range entries {
+			e := &entries[i]
 			select {
 			case <-ctx.Done():
 				return
-			case out <- bus.Encode(e):
+			case out <- bus.Hand(e):
 				s.at, s.prev, s.slotPrev[e.Slot] = e.Position, e.Position, e.Position
 			}
 		}

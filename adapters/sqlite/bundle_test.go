@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"context"
+	"flag"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -15,7 +16,13 @@ import (
 	"github.com/leat-dev/leat/app/event"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// -rapid.checks on the command line goes before.
+	if err := flag.Set("rapid.checks", checks); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var start = time.Date(2024, 5, 17, 9, 30, 0, 0, time.UTC)
 

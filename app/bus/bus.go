@@ -51,7 +51,7 @@ const (
 	metaSlotPrev = "leat-slotprev"
 )
 
-// Encode returns a new message for the entry.
+// Encode returns a new message for the entry, which may leave the process.
 func Encode(e Entry) *message.Message {
 	m := event.ToMessage(e.Envelope)
 	e.eachPlace(func(name, value string) { m.Metadata[name] = value })
@@ -70,8 +70,34 @@ func (e Entry) eachPlace(set func(name, value string)) {
 	set(metaSlotPrev, strconv.FormatInt(e.SlotPrev, 10))
 }
 
+type entryKey struct{}
+
+// carrying is the context of a message that brings its entry as it is.
+type carrying struct {
+	context.Context
+	entry *Entry
+}
+
+func (c carrying) Value(key any) any {
+	if key == (entryKey{}) {
+		return c.entry
+	}
+	return c.Context.Value(key)
+}
+
+// Hand returns a new message for an entry that does not leave the process: its context has the
+// entry, its metadata nothing. The entry is shared and must not be changed.
+func Hand(e *Entry) *message.Message {
+	m := message.NewMessage(e.ID, e.Data)
+	m.SetContext(carrying{context.Background(), e})
+	return m
+}
+
 // Decode reads an entry back; its error says what the message lacks.
 func Decode(m *message.Message) (Entry, error) {
+	if e, handed := m.Context().Value(entryKey{}).(*Entry); handed {
+		return *e, nil
+	}
 	envelope, err := event.FromMessage(m)
 	if err != nil {
 		return Entry{}, err

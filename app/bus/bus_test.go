@@ -74,3 +74,17 @@ func TestEncodeShares(t *testing.T) {
 	require.NotContains(t, two.Metadata, "x")
 	require.Same(t, &e.Data[0], &one.Payload[0])
 }
+
+// Within a process the entry goes along as it is.
+func TestHand(t *testing.T) {
+	t.Parallel()
+	e := entry()
+	m := bus.Hand(&e)
+	require.Equal(t, e.ID, m.UUID)
+	require.Same(t, &e.Data[0], &m.Payload[0])
+	got, err := bus.Decode(m.CopyWithContext())
+	require.NoError(t, err)
+	require.Equal(t, e, got)
+	_, err = bus.Decode(m.Copy())
+	require.Error(t, err, "what leaves the process is encoded")
+}

@@ -6,7 +6,7 @@
 //
 //   - Every set gets its own copy: what one set does, fails at or has not taken yet changes nothing
 //     for another. With deliver-to-all every process's subscriber gets each event.
-//   - A message carries the event (event.ToMessage) and where it stands: its position, the position
+//   - A message carries the event (Encode; Hand within the process) and where it stands: its position, the position
 //     before it in the log and the one before it in its slot. Decode refuses what lacks them.
 //   - Handing over is bounded: a set that does not take its messages costs a fixed amount of memory,
 //     and Publish never waits for it.

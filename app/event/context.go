@@ -31,11 +31,34 @@ func OriginFrom(ctx context.Context) Origin {
 // WithHandled returns a context in which e is the event being handled. What is published with it
 // carries e's correlation id, and e's id as its causation id.
 func WithHandled(ctx context.Context, e Envelope) context.Context {
-	return context.WithValue(ctx, handledKey, e)
+	return context.WithValue(ctx, handledKey, &e)
+}
+
+// Handling returns a context in which the event is being handled, as WithHandled does, and its
+// tenant, actor and correlation id are the origin. The event is shared and must not be changed.
+func Handling(ctx context.Context, e *Envelope) context.Context { return handling{ctx, e} }
+
+// handling is one link where there would be two, in the context of every event.
+type handling struct {
+	context.Context
+	event *Envelope
+}
+
+func (h handling) Value(key any) any {
+	switch key {
+	case handledKey:
+		return h.event
+	case originKey:
+		return Origin{Tenant: h.event.Tenant, Actor: h.event.Actor, CorrelationID: h.event.CorrelationID}
+	}
+	return h.Context.Value(key)
 }
 
 // Handled returns the event that is being handled. ok is false outside a handler.
 func Handled(ctx context.Context) (e Envelope, ok bool) {
-	e, ok = ctx.Value(handledKey).(Envelope)
-	return e, ok
+	p, ok := ctx.Value(handledKey).(*Envelope)
+	if !ok {
+		return Envelope{}, false
+	}
+	return *p, true
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jonboulle/clockwork"
 
 	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/publish"
 )
 
@@ -98,6 +99,7 @@ func (p *Path) Run(ctx context.Context) error {
 
 // Push implements publish.Live.
 func (p *Path) Push(events []event.Envelope) {
+	fault.Point("live.pushing")
 	for _, w := range p.ways {
 		for i := range events {
 			if !w.offer(item{event: events[i]}) {
@@ -106,6 +108,7 @@ func (p *Path) Push(events []event.Envelope) {
 			}
 		}
 	}
+	fault.Point("live.pushed")
 }
 
 // PushUnrecorded implements publish.Live. It returns when every way has answered for every event, or

@@ -94,10 +94,12 @@ func (r *Router) add(set *handler.Bound) error {
 	}
 	policy := r.cfg.policyOf(set.Set)
 	var subscriber message.Subscriber
+	links := r.chain(set, policy)
 	if set.RunsEverywhere() {
 		subscriber = settle.NewTail(r.cfg.Settle, set, r.parts.Log, source, r.parts.Clock, r.parts.Logger)
 	} else {
-		subscriber = settle.NewGroup(r.cfg.Settle, set, policy, r.parts.Store, r.parts.Log, source, r.parts.Clock, r.parts.Logger)
+		group := settle.NewGroup(r.cfg.Settle, set, policy, r.parts.Store, r.parts.Log, source, r.parts.Clock, r.parts.Logger)
+		subscriber, links = group, append([]message.HandlerMiddleware{middleware.Linger(group.Again())}, links...)
 	}
 	h := r.router.AddConsumerHandler(set.Name(), set.Name(), starting{subscriber, r.failed}, func(m *message.Message) error {
 		e, _ := event.Handled(m.Context())
@@ -107,7 +109,7 @@ func (r *Router) add(set *handler.Bound) error {
 		}
 		return call.Do(m.Context(), e)
 	})
-	h.AddMiddleware(r.chain(set, policy)...)
+	h.AddMiddleware(links...)
 	return nil
 }
 

@@ -38,6 +38,10 @@ const (
 	shortestLook = 5 * time.Millisecond
 	longestLook  = 100 * time.Millisecond
 	afterFailure = 200 * time.Millisecond
+	// Where many come at once, the next look waits a little: it costs the store as much as dozens of events.
+	gatherFor  = time.Millisecond
+	gatherFrom = 16
+	gatherTo   = 500
 )
 
 // lead takes part in the election until ctx ends. While this process leads it gives positions, and
@@ -81,10 +85,12 @@ func sequence(ctx context.Context, l Leader, assign Assign, logger *slog.Logger)
 		case err != nil:
 			logger.Warn("give positions", "error", err)
 			pause, unsequenced = longestLook, nil // wait the full pause
+		case n >= gatherFrom && n < gatherTo:
+			pause, unsequenced = gatherFor, nil
 		case n > 0:
 			pause = shortestLook
 		default:
-			pause = min(pause*3/2, longestLook)
+			pause = min(max(pause, shortestLook)*3/2, longestLook)
 		}
 		timer.Reset(pause)
 		select {

@@ -49,6 +49,15 @@ func AttemptFrom(ctx context.Context) *Attempt {
 	return a
 }
 
+// Value answers for a context that carries the attempt: the attempt to who looks for it, nil to
+// everybody else. The attempt may be nil.
+func (a *Attempt) Value(key any) any {
+	if a == nil || key != (attemptKey{}) {
+		return nil
+	}
+	return a
+}
+
 // Outcome tells what is written so far.
 func (a *Attempt) Outcome() Outcome { return a.outcome }
 

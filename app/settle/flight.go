@@ -104,11 +104,16 @@ func (l *lane) goBack() error {
 		l.cursors[f.attempt.Event.Slot], l.stored[f.attempt.Event.Slot] = f.cursor, f.stored
 	}
 	l.flights = nil
-	l.runs++
-	l.behind.Store(true)
+	l.nextRun()
 	l.group.pause.failed() // the next delivery waits for the end of the pause
 	if refused != nil {
 		return refused // by another owner, or the cursors know better
 	}
 	return errVoided
+}
+
+// nextRun begins a run: the lane reads the log before it believes what it was told in the one before.
+func (l *lane) nextRun() {
+	l.runs++
+	l.behind.Store(true)
 }

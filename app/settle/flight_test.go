@@ -2,6 +2,7 @@ package settle_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -123,4 +124,55 @@ func TestStopsAfterWhatFlies(t *testing.T) {
 	require.NoError(t, err)
 	e := settle.AttemptFrom(m.Context()).Event
 	require.Less(t, statuses["one"].Cursors[e.Slot], e.Position, "an event that was not committed is still to be done")
+}
+
+// A lane that goes back at the very end of a page of the log, because of what it tries there, does not
+// count the page as read.
+func TestGoesBackAtTheEndOfAPage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.cfg.Page = 16 // a parked event is tried after so many
+	b.begin()
+	b.send(b.append("parked")[0])
+	m := b.next()
+	require.NoError(t, settle.AttemptFrom(m.Context()).Park(context.Background(), b.clock.Now().Add(90*time.Second), "no luck", true))
+	m.Ack()
+
+	decide := b.flying()
+	b.append(slices.Repeat([]string{"k"}, 40)...)
+	m = b.eventually() // a lane that nobody told anything looks
+	last := int64(17)  // the page begins with the parked event
+	for flown := int64(3); ; flown++ {
+		require.Equal(t, flown, position(m))
+		if flown == last {
+			break
+		}
+		work(m)
+		m = b.next()
+	}
+	b.clock.Advance(time.Hour)
+	work(m)
+	m = b.next()
+	require.Equal(t, int64(2), position(m), "the parked event is due")
+	decide(3, errTest)
+	for p := int64(4); p <= last; p++ {
+		decide(p, settle.ErrVoided)
+	}
+	m.Nack()
+
+	var settled []int64
+	for len(settled) < 40 {
+		m := b.eventually()
+		decide(position(m), nil)
+		b.handle(m) // one after the other, as a store does it
+		settled = nil
+		for _, w := range b.store.Works() {
+			if w.Event.Position > 2 {
+				settled = append(settled, w.Event.Position)
+			}
+		}
+	}
+	for i, p := range settled {
+		require.Equal(t, int64(i+3), p)
+	}
 }

@@ -86,7 +86,9 @@ type Group struct {
 	lanes  []*lane
 	out    chan *message.Message
 	paused atomic.Bool
-	seen   atomic.Int64 // every lane has been told of what the log holds up to here
+	seen   atomic.Int64          // every lane has been told of what the log holds up to here
+	again  chan *message.Message // see Again
+	gaps   chan struct{}         // capacity 1: the bus left something out
 	pause  pauser
 	stands string // why this process stands by; of keep
 
@@ -102,6 +104,7 @@ func NewGroup(cfg Config, set *handler.Bound, policy handler.Policy, store Store
 	g := &Group{
 		cfg: cfg.withDefaults(), set: set, policy: policy, store: store, log: log, bus: source, clock: clock,
 		logger: logger.With("handler", set.Name()), out: make(chan *message.Message),
+		again: make(chan *message.Message), gaps: make(chan struct{}, 1),
 	}
 	g.pause.group = g
 	for i := range policy.Lanes {
@@ -137,10 +140,15 @@ func (g *Group) Subscribe(ctx context.Context, topic string) (<-chan *message.Me
 	go g.keep(ctx, changed)
 	go func() {
 		g.ended.Wait()
+		close(g.again)
 		close(g.out)
 	}()
 	return g.out, nil
 }
+
+// Again brings messages as the channel of Subscribe does, to whoever waits for one already: a
+// consumer need not start a goroutine for each. It closes with that channel.
+func (g *Group) Again() <-chan *message.Message { return g.again }
 
 // Close does nothing: the group ends with the context of Subscribe, and the bus is closed by who
 // opened it.
@@ -174,6 +182,12 @@ func (g *Group) feed(ctx context.Context, messages <-chan *message.Message) {
 			// Who hears of some lanes only cannot know whether all were told; it looks from time to time.
 			if entry.Prev > to {
 				from = entry.Prev
+				if g.dealt == nil && to > 0 { // what is missing may be any lane's
+					select {
+					case g.gaps <- struct{}{}:
+					default:
+					}
+				}
 			}
 			to = max(to, entry.Position)
 			if g.dealt == nil && from <= g.seen.Load() {
@@ -182,6 +196,9 @@ func (g *Group) feed(ctx context.Context, messages <-chan *message.Message) {
 		}
 	}
 }
+
+// gapsApart is how long a gap in what the bus brings waits for the look at the log after the one before.
+const gapsApart = 10 * time.Millisecond
 
 // keep takes lanes that are free, renews the leases of those that are held, and looks for what
 // the bus may have kept silent about. It ends after the lanes: what they have in hand is theirs
@@ -194,6 +211,8 @@ func (g *Group) keep(ctx context.Context, changed <-chan struct{}) {
 	defer renew.Stop()
 	shared := g.store.LanesChanged()
 	g.attend(ctx)
+	gaps := g.gaps // nil for a while after each: a bus may reorder all the time
+	var again <-chan time.Time
 	unread := false // whether the set is paused could not be read
 	for {
 		select {
@@ -207,6 +226,11 @@ func (g *Group) keep(ctx context.Context, changed <-chan struct{}) {
 		case <-shared:
 			shared = g.store.LanesChanged()
 			g.attend(ctx)
+		case <-gaps:
+			g.lookBehind(ctx)
+			gaps, again = nil, g.clock.After(gapsApart)
+		case <-again:
+			gaps, again = g.gaps, nil
 		case <-poll.Chan():
 			if unread {
 				unread = !g.look(ctx)
@@ -300,6 +324,7 @@ func (g *Group) attend(ctx context.Context) {
 	}
 	for i := len(g.lanes) - 1; i >= 0 && held > share; i-- {
 		if l := g.lanes[i]; l.kept() {
+			fault.Point("settle.yielding")
 			l.yield()
 			held--
 		}
@@ -316,9 +341,9 @@ func (g *Group) acquire(ctx context.Context, l *lane) bool {
 		return false
 	}
 	fault.Point("settle.lane-acquired")
-	l.running.Store(true)
+	lasts := l.hold(ctx, lease) // from here on the lane can be given up, although nothing has run yet
 	g.working.Add(1)
-	go l.run(ctx, lease)
+	go l.run(ctx, lasts, lease)
 	return true
 }
 

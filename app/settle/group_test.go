@@ -543,3 +543,22 @@ func TestTail(t *testing.T) {
 	b.clock.Advance(time.Second)
 	give(7)
 }
+
+// What the bus has left out before its last message is looked for at once, by every lane.
+func TestGroupLooksIntoGaps(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.lanes = 8
+	b.begin()
+	b.send(b.append("a")[0])
+	b.handle(b.next())
+	var keys []string
+	for i := range 50 {
+		keys = append(keys, fmt.Sprint("key-", i))
+	}
+	events := b.append(keys...)
+	b.send(events[len(events)-1])
+	for range events {
+		b.handle(b.next()) // although no time passes
+	}
+}

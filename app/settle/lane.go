@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jonboulle/clockwork"
 
 	"github.com/leat-dev/leat/app/bus"
@@ -49,6 +50,7 @@ type lane struct {
 	turn     bool      // parked and new events take turns
 	flights  []flight
 	runs     int  // works of one run stand and fall in their order
+	caught   int  // the run in which the lane last read the log to where it stands
 	more     bool // another event follows the one that is taken now, as far as is known
 }
 
@@ -106,15 +108,20 @@ func (l *lane) kept() bool {
 	return l.running.Load() && !l.yields
 }
 
-// run works the lane until ctx ends or the lease is lost.
-func (l *lane) run(parent context.Context, lease Lease) {
+// hold notes a new lease. The context that it returns ends when the lane is given up or lost.
+func (l *lane) hold(parent context.Context, lease Lease) context.Context {
+	ctx, cancel := context.WithCancel(parent)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.current, l.cancel, l.yields = lease, cancel, false
+	l.running.Store(true)
+	return ctx
+}
+
+// run works the lane until ctx ends, which is when parent does or the lease is lost.
+func (l *lane) run(parent, ctx context.Context, lease Lease) {
 	defer l.group.working.Done()
 	defer l.running.Store(false)
-	ctx, cancel := context.WithCancel(parent)
-	defer cancel()
-	l.mu.Lock()
-	l.current, l.cancel, l.yields = lease, cancel, false
-	l.mu.Unlock()
 	l.lease = lease
 	unsubscribed := l.subscribe(ctx)
 	err := l.begin(ctx)
@@ -125,11 +132,15 @@ func (l *lane) run(parent context.Context, lease Lease) {
 			err = l.read(ctx)
 		}
 	}
-	cancel()
+	l.lose(lease)
 	<-unsubscribed
 	l.mu.Lock()
 	l.cancel = nil
+	yields := l.yields
 	l.mu.Unlock()
+	if yields {
+		fault.Point("settle.yielded")
+	}
 	if !errors.Is(err, context.Canceled) {
 		l.rests.Store(true)
 		l.group.logger.Warn("stopped working a lane", "lane", l.number, "error", err)
@@ -280,7 +291,7 @@ func (l *lane) read(ctx context.Context) error {
 	if !known {
 		return fmt.Errorf("handler set %s is not registered", l.group.set.Name())
 	}
-	l.cursors, l.stored = status.Cursors, status.Cursors
+	l.cursors, l.stored, l.caught = status.Cursors, status.Cursors, 0
 	l.behind.Store(true)
 	return l.loadParked(ctx)
 }
@@ -326,7 +337,7 @@ func (l *lane) idle() {
 // the group's seen: that is all that the log held. Without it a slot that gets no events would make every
 // start, and every gap, read the log from where that slot was last heard of.
 func (l *lane) caughtUp(seen int64) {
-	if l.behind.Load() {
+	if l.behind.Load() || l.caught != l.runs {
 		return
 	}
 	for _, slot := range l.slots {
@@ -432,7 +443,12 @@ func (l *lane) catchUp(ctx context.Context) error {
 			}
 		}
 	}
+	if l.runs != run { // nor may it be past the page after the last event, or what was tried beside it
+		l.behind.Store(true)
+		return nil
+	}
 	// The answer is complete through this position: there is nothing of our slots in between.
+	l.caught = run
 	for _, slot := range l.slots {
 		l.cursors[slot] = max(l.cursors[slot], through)
 	}
@@ -555,7 +571,7 @@ func (l *lane) parkBehind(ctx context.Context, e event.Envelope) error {
 		if errors.Is(err, ErrFenced) || errors.Is(err, ErrSettled) {
 			return err
 		}
-		l.runs++
+		l.nextRun()
 		if err := l.rest(ctx, fmt.Errorf("park %s %s behind its key: %w", e.Type, e.ID, err)); err != nil {
 			return err
 		}
@@ -586,16 +602,21 @@ func (l *lane) deliver(ctx context.Context, a *Attempt) (flies bool, err error) 
 			a.applied = make(chan struct{})
 		}
 		fault.Point("settle.handing-over")
-		m := event.ToMessage(a.Event)
+		m := message.NewMessage(a.Event.ID, a.Event.Data) // the attributes are in the attempt
 		// Not ctx: when it ends, the event in hand shall be finished.
 		inHand := context.WithValue(context.Background(), attemptKey{}, a)
 		m.SetContext(handler.WithDelivery(inHand, handler.Delivery{
 			Set: a.Set, Attempt: a.Number, Redriven: a.Redriven,
 		}))
 		select {
-		case <-ctx.Done():
-			return false, ctx.Err()
-		case l.group.out <- m:
+		case l.group.again <- m:
+		default:
+			select {
+			case <-ctx.Done():
+				return false, ctx.Err()
+			case l.group.again <- m:
+			case l.group.out <- m:
+			}
 		}
 		select {
 		case <-m.Acked():
@@ -622,7 +643,7 @@ func (l *lane) deliver(ctx context.Context, a *Attempt) (flies bool, err error) 
 		if a.refused != nil {
 			return false, a.refused
 		}
-		l.runs++
+		l.nextRun()
 		// The chain has logged why.
 		if err := l.sleep(ctx, l.group.pause.failed()); err != nil {
 			return false, err

@@ -64,7 +64,7 @@ func faulty(seed uint64) func(b bus.Bus) bus.Bus {
 				case 0: // lost
 					m.Ack()
 				case 1: // twice
-					send(m.Copy())
+					send(m.CopyWithContext())
 					send(m)
 				case 2: // later
 					kept = append(kept, m)

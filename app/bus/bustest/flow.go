@@ -316,7 +316,7 @@ func ackAfterCommit(w *world) {
 					fault(err.Error())
 					return
 				}
-				given := m.Copy()
+				given := m.CopyWithContext()
 				wait.Add(1)
 				go func() {
 					defer wait.Done()

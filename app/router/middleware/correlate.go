@@ -14,19 +14,17 @@ import (
 func Correlate() message.HandlerMiddleware {
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(m *message.Message) ([]*message.Message, error) {
-			var e event.Envelope
+			var e *event.Envelope
 			if a := settle.AttemptFrom(m.Context()); a != nil {
-				e = a.Event
+				e = &a.Event
 			} else {
-				var err error
-				if e, err = event.FromMessage(m); err != nil {
+				read, err := event.FromMessage(m)
+				if err != nil {
 					return nil, fmt.Errorf("read the message's attributes: %w", err)
 				}
+				e = &read
 			}
-			ctx := event.WithOrigin(m.Context(), event.Origin{
-				Tenant: e.Tenant, Actor: e.Actor, CorrelationID: e.CorrelationID,
-			})
-			m.SetContext(event.WithHandled(ctx, e))
+			m.SetContext(event.Handling(m.Context(), e))
 			return next(m)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/leat-dev/leat/app/settle"
 )
 
 // Drain lets what is in hand finish when the router closes. Watermill cancels the contexts of
@@ -14,7 +16,7 @@ func Drain(deadline context.Context) message.HandlerMiddleware {
 	context.AfterFunc(deadline, func() { cancel(ErrDrained) })
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(m *message.Message) ([]*message.Message, error) {
-			m.SetContext(draining{over, context.WithoutCancel(m.Context())})
+			m.SetContext(draining{over, context.WithoutCancel(m.Context()), settle.AttemptFrom(m.Context())})
 			return next(m)
 		}
 	}
@@ -24,10 +26,14 @@ func Drain(deadline context.Context) message.HandlerMiddleware {
 // down for each message.
 type draining struct {
 	context.Context
-	values context.Context
+	values  context.Context
+	attempt *settle.Attempt // of values; several links ask for it
 }
 
 func (d draining) Value(key any) any {
+	if v := d.attempt.Value(key); v != nil {
+		return v
+	}
 	if v := d.values.Value(key); v != nil {
 		return v
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -136,13 +137,17 @@ func publish(api string, key, number int) bool {
 func publishAs(api, typ string, key, number int, more string) bool {
 	body := fmt.Sprintf(`{"eventType":"%s","source":"clients","id":"e-%d","subject":"key-%d","data":{"key":"key-%d","number":%d%s}}`,
 		typ, number, key, key, number, more)
-	resp, err := http.Post("http://"+api+"/v1/events", "application/json", strings.NewReader(body))
+	resp, err := poster.Post("http://"+api+"/v1/events", "application/json", strings.NewReader(body))
 	if err != nil {
 		return false
 	}
 	defer resp.Body.Close()
-	return resp.StatusCode == http.StatusAccepted
+	_, err = io.Copy(io.Discard, resp.Body) // or the connection is not used again
+	return err == nil && resp.StatusCode == http.StatusAccepted
 }
+
+// poster keeps a connection for each client that publishes side by side.
+var poster = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
 
 type tally struct {
 	lost, auditTwice, twice, disorder, mailsLost, copies, otherIDs int

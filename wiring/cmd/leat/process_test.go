@@ -40,6 +40,7 @@ type hangUp struct{ *testing.M }
 
 func (h hangUp) Run() int {
 	defer http.DefaultClient.CloseIdleConnections()
+	defer poster.CloseIdleConnections()
 	return h.M.Run()
 }
 

@@ -55,8 +55,8 @@ func TestSoak(t *testing.T) {
 	l := &soak{t: t, p: p, client: &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
 
 	t.Logf("%s, %v", where.name(), length)
-	warm := max(20*time.Second, length/10) // pools, caches and rings fill to their bounds
-	l.load(warm, 0)
+	l.fill()
+	l.load(max(20*time.Second, length/10), 0)
 	before := l.rest("start")
 	l.load(length, max(10*time.Second, length/10))
 	after := l.rest("end")
@@ -79,6 +79,24 @@ type soak struct {
 	next                                        atomic.Int64 // number of the next event
 	accepted, batched, clients, retried, pauses atomic.Int64
 	noBatches                                   atomic.Bool
+}
+
+// fillEvents is how many events fill all that remembers a number of them, the largest of which is the
+// live feed's memory of what it has pushed.
+const fillEvents = 20_000
+
+// fill lets caches and rings fill to their bounds, so that what they hold is no growth.
+func (s *soak) fill() {
+	var busy sync.WaitGroup
+	const senders = 8
+	for range senders {
+		busy.Go(func() {
+			for range fillEvents / senders {
+				s.single()
+			}
+		})
+	}
+	busy.Wait()
 }
 
 // load keeps everybody busy for the time, and prints the figures at each interval that is not 0.
@@ -248,14 +266,20 @@ func (s *soak) rest(label string) figures {
 	settled(s.t, s.p)
 	s.client.CloseIdleConnections()
 	http.DefaultClient.CloseIdleConnections()
-	// The clients' connections end a moment after they do, and memory goes back to the system little by little.
+	// The clients' connections end a moment after they do, and memory goes back to the system little by
+	// little. What is alive is known after a collection that began at rest: the answers with the figures are
+	// garbage enough to bring one about, and the next one.
 	best := s.figures(label)
-	for range 20 {
-		time.Sleep(500 * time.Millisecond)
+	for first := best; ; {
+		time.Sleep(10 * time.Millisecond)
 		http.DefaultClient.CloseIdleConnections()
 		f := s.figures(label)
 		best.goroutines, best.handles = min(best.goroutines, f.goroutines), min(best.handles, f.handles)
 		best.heap, best.resident = min(best.heap, f.heap), min(best.resident, f.resident)
+		if f.at.Sub(first.at) > 10*time.Second && f.collections >= first.collections+2 {
+			break
+		}
+		require.Less(s.t, f.at.Sub(first.at), 2*time.Minute, "no memory is collected")
 	}
 	best.log(s.t)
 	return best
@@ -266,6 +290,8 @@ type figures struct {
 	label               string
 	goroutines, handles float64
 	heap, resident      float64 // MB
+	collections         float64
+	at                  time.Time
 }
 
 // figures reads them from the process's own metrics.
@@ -289,7 +315,7 @@ func (s *soak) figures(label string) figures {
 		return values[name]
 	}
 	return figures{
-		label: label, goroutines: gauge("go_goroutines"), handles: gauge("process_open_fds"),
+		label: label, at: time.Now(), collections: gauge("go_gc_duration_seconds_count"), goroutines: gauge("go_goroutines"), handles: gauge("process_open_fds"),
 		// The next collection is due at twice what the last one left.
 		heap: gauge("go_memstats_next_gc_bytes") / 2 / (1 << 20), resident: gauge("process_resident_memory_bytes") / (1 << 20),
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,7 +21,13 @@ const (
 	seedVariable = "LEAT_PROVE_SEED" // repeats a run, as far as processes repeat themselves
 	longVariable = "LEAT_PROVE_LONG" // not empty: the long run
 	pageVariable = "LEAT_PROVE_PAGE" // the page that gets the figures when every promise held
+	sumsVariable = "LEAT_PROVE_SUMS" // the page that gets their sums, when there is such a page
 	keepVariable = "LEAT_PROVE_KEEP" // the folder where evidence of breaches is kept
+	// Regular expressions: processes die at these points only, and these faults happen only.
+	pointsVariable = "LEAT_PROVE_POINTS"
+	faultsVariable = "LEAT_PROVE_FAULTS"
+	// How many processes die at points in the long run, at least.
+	deathsVariable = "LEAT_PROVE_DEATHS"
 )
 
 // run is what the tests of one run share.
@@ -28,8 +35,14 @@ var run struct {
 	binary  string
 	seed    uint64
 	long    bool
+	points  *regexp.Regexp
+	faults  *regexp.Regexp
+	deaths  int
 	results results
 }
+
+// longDeaths is how many processes die at points in the long run when nobody wants another number.
+const longDeaths = 1000
 
 func TestMain(m *testing.M) { os.Exit(runAll(m)) }
 
@@ -64,14 +77,31 @@ func runAll(m *testing.M) int {
 			return 1
 		}
 	}
+	for name, to := range map[string]**regexp.Regexp{pointsVariable: &run.points, faultsVariable: &run.faults} {
+		if *to, err = regexp.Compile(os.Getenv(name)); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+			return 1
+		}
+	}
+	if run.deaths = longDeaths; os.Getenv(deathsVariable) != "" {
+		if run.deaths, err = strconv.Atoi(os.Getenv(deathsVariable)); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", deathsVariable, err)
+			return 1
+		}
+	}
 	run.results.commit = commit()
 	fmt.Printf("seed %d (%s=%d repeats it)\n", run.seed, seedVariable, run.seed)
 	start := time.Now()
 	code := m.Run()
 	table, summary := run.results.table(), run.results.summary(time.Since(start))
-	fmt.Printf("%s%s\n", table, summary)
+	figures := run.results.figures()
+	fmt.Printf("%s%s%s\n", table, figures, summary)
 	if page := os.Getenv(pageVariable); page != "" && code == 0 {
-		if err := report.Insert(page, "figures", summary+"\n\n"+table); err != nil {
+		err := report.Insert(page, "figures", summary+"\n\n"+table+"\n"+figures)
+		if sums := os.Getenv(sumsVariable); sums != "" && err == nil {
+			err = report.Insert(sums, "sums", run.results.sums())
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}

@@ -14,6 +14,8 @@ const (
 	inherited             // it takes over from a process that died at work
 	haunted               // one event has killed several processes
 	pruning               // somebody prunes the log
+	joined                // somebody new comes for a share of the lanes
+	strange               // messages come that never become events, or are events of others
 )
 
 // plan is how a process comes to a point.
@@ -53,6 +55,12 @@ func planOf(point string) plan {
 		return plan{inherited, 3}
 	case "deaths-buried":
 		return plan{haunted, 1}
+	case "yielding", "yielded":
+		return plan{joined, 3}
+	case "rejecting", "rejected", "foreign-taken", "refusing", "refused":
+		return plan{strange, 3}
+	case "pushing", "pushed":
+		return plan{working, 5}
 	case "events-pruned":
 		return plan{pruning, 2}
 	}

@@ -20,6 +20,8 @@ type Written struct {
 	// Fails is how often the sets fail before they handle it; what came back from the dead letters
 	// is handled. Poison is never handled.
 	Fails int `json:"fails,omitempty"`
+	// FailsIn is the only set that Fails is about; empty: both.
+	FailsIn string `json:"fails_in,omitempty"`
 }
 
 // Poison as Fails makes an entry that no attempt handles.
@@ -28,9 +30,20 @@ const Poison = 1000
 // EventType is "entry.written".
 func (Written) EventType() string { return "entry.written" }
 
+// Flagged is an entry that live clients see at once. It goes to audit and nowhere else.
+type Flagged struct {
+	Key    string `json:"key"`
+	Number int    `json:"number"`
+}
+
+// EventType is "entry.flagged".
+func (Flagged) EventType() string { return "entry.flagged" }
+
 // fault returns why this attempt fails, nil when it does not.
 func (w Written) fault(d handler.Delivery) error {
 	switch {
+	case w.FailsIn != "" && w.FailsIn != d.Set:
+		return nil
 	case w.Fails == Poison:
 		return errors.New("poison")
 	case d.Attempt <= w.Fails && !d.Redriven:

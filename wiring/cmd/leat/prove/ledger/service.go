@@ -17,6 +17,7 @@ import (
 	"github.com/leat-dev/leat/app/eventlog"
 	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/handler"
+	"github.com/leat-dev/leat/app/sqltx"
 	"github.com/leat-dev/leat/handlers/notify"
 	"github.com/leat-dev/leat/wiring"
 )
@@ -33,6 +34,7 @@ type Line struct {
 	Position int64
 	Attempt  int
 	Redriven bool
+	At       int64 // when, in nanoseconds since 1970
 }
 
 // Service returns the ledger alone.
@@ -41,7 +43,9 @@ func Service() wiring.Service { return Beside(wiring.Service{Name: "ledger"}) }
 // Beside adds the ledger to a service.
 func Beside(s wiring.Service) wiring.Service {
 	build := s.Build
-	s.Definitions = append(s.Definitions, event.Definitions{event.Define[Written](event.Business)})
+	s.Definitions = append(s.Definitions, event.Definitions{
+		event.Define[Written](event.Business), event.Define[Flagged](event.Business, event.Realtime()),
+	})
 	s.Build = func(ctx context.Context, kit wiring.Kit) (wiring.Parts, error) {
 		var parts wiring.Parts
 		if build != nil {
@@ -104,7 +108,8 @@ func (l *ledger) write(ctx context.Context, w Written) error {
 	}
 	fault.Point("ledger.in-handler")
 	_, err := l.kit.Store.SQL(ctx).Exec(ctx, "INSERT INTO "+l.kit.Store.Table("ledger")+
-		" (tenant, event_id, key, number, position, redriven) VALUES (?, ?, ?, ?, ?, ?)", e.Tenant, e.ID, w.Key, w.Number, e.Position, redriven)
+		" (tenant, event_id, key, number, position, redriven, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		e.Tenant, e.ID, w.Key, w.Number, e.Position, redriven, time.Now().UnixNano())
 	fault.Point("ledger.row-written")
 	return err
 }
@@ -118,7 +123,9 @@ func (s side) write(ctx context.Context, w Written) (err error) {
 		return err
 	}
 	e, _ := event.Handled(ctx)
-	line, err := json.Marshal(Line{Tenant: e.Tenant, Event: e.ID, Key: w.Key, Position: e.Position, Attempt: d.Attempt, Redriven: d.Redriven})
+	line, err := json.Marshal(Line{
+		Tenant: e.Tenant, Event: e.ID, Key: w.Key, Position: e.Position, Attempt: d.Attempt, Redriven: d.Redriven, At: time.Now().UnixNano(),
+	})
 	if err != nil {
 		return err
 	}
@@ -135,6 +142,25 @@ func (s side) write(ctx context.Context, w Written) (err error) {
 	_, err = f.Write(append(line, '\n')) // in one piece: others append to the same file
 	fault.Point("ledger.side-written")
 	return err
+}
+
+// bound leaves room for so many pages more in the database; 0: as much as there can be. It is a matter
+// of SQLite, and of the connection that writes.
+func (l *ledger) bound(ctx context.Context, pages int64) error {
+	if l.kit.Store.Dialect() != sqltx.SQLite {
+		return fmt.Errorf("the size of %s cannot be bounded", l.kit.Store.Dialect())
+	}
+	return l.kit.Store.InTx(ctx, func(ctx context.Context) error {
+		sql := l.kit.Store.SQL(ctx)
+		most := int64(1<<32 - 2) // what SQLite can count
+		if pages > 0 {
+			if err := sql.QueryRow(ctx, "PRAGMA page_count").Scan(&most); err != nil {
+				return err
+			}
+			most += pages
+		}
+		return sql.QueryRow(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", most)).Scan(&most)
+	})
 }
 
 // Entry is one of a batch.
@@ -184,5 +210,13 @@ func (l *ledger) routes(api huma.API) {
 		var err error
 		out.Body.Events, err = log.Prune(ctx, time.Now(), in.Limit)
 		return out, err
+	})
+	httpapi.Register(api, huma.Operation{
+		OperationID: "bound-database", Method: http.MethodPost, Path: "/v1/ledger/room", DefaultStatus: http.StatusOK,
+	}, func(ctx context.Context, in *struct {
+		Pages int64 `query:"pages"`
+	},
+	) (*done, error) {
+		return &done{}, l.bound(ctx, in.Pages)
 	})
 }

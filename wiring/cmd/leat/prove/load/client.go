@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/leat-dev/leat/wiring/cmd/leat/prove/ledger"
 	"github.com/leat-dev/leat/wiring/cmd/leat/prove/oracle"
@@ -32,7 +35,9 @@ type call struct {
 	body                 any
 	ids                  []string
 	again                bool // it may be made again: what was accepted is not accepted twice
+	receipt              bool // the answer is a receipt
 	answered             func(body []byte)
+	message              *nats.Msg // instead of a request
 }
 
 func (c *client) run(ctx context.Context) error {
@@ -57,7 +62,15 @@ func (c *client) run(ctx context.Context) error {
 
 // make makes a call and notes what came of it.
 func (c *client) make(ctx context.Context, one *call) error {
+	if one.message != nil {
+		outcome := oracle.Unknown
+		if c.load.cfg.Stranger.send(ctx, one.message) == nil {
+			outcome = oracle.Accepted
+		}
+		return c.journal.Note(outcome, one.ids...)
+	}
 	status, body, err := c.load.send(ctx, one.method, one.path, one.tenant, one.body)
+	c.load.answers.note(one, status, body, err)
 	outcome := oracle.Unknown
 	switch {
 	case err != nil:
@@ -77,6 +90,13 @@ func (c *client) make(ctx context.Context, one *call) error {
 	}
 	if outcome == oracle.Unknown {
 		defer wait(ctx, pause)
+	}
+	if one.receipt && outcome == oracle.Accepted {
+		var receipt struct{ Timestamp time.Time }
+		if err := json.Unmarshal(body, &receipt); err != nil {
+			return fmt.Errorf("the receipt of %v: %w", one.ids, err)
+		}
+		return c.journal.NoteReceipt(one.ids[0], receipt.Timestamp.UnixMicro())
 	}
 	return c.journal.Note(outcome, one.ids...)
 }
@@ -99,11 +119,15 @@ func (c *client) choose() (*call, error) {
 		return c.command()
 	case c.chance(c.load.cfg.Batches):
 		return c.batch()
+	case c.chance(c.load.cfg.Flags):
+		return c.flag()
+	case c.load.cfg.Stranger != nil && c.chance(c.load.cfg.Strange):
+		return c.strange()
 	}
 	tenant := c.tenant()
 	intent, entry := c.entry(tenant)
 	return &call{
-		method: http.MethodPost, path: "/v1/events", tenant: tenant, ids: []string{intent.ID}, again: true,
+		method: http.MethodPost, path: "/v1/events", tenant: tenant, ids: []string{intent.ID}, again: true, receipt: true,
 		body: map[string]any{
 			"eventType": intent.Type, "source": ledger.Source, "id": intent.ID, "subject": intent.Key, "data": entry,
 		},
@@ -119,9 +143,23 @@ func (c *client) entry(tenant string) (oracle.Intent, ledger.Written) {
 	}
 	if c.chance(c.load.cfg.Fails) {
 		entry.Fails = []int{1, 1, 1, 2, 5, 5, ledger.Poison}[c.random.IntN(7)]
-		intent.Poison = entry.Fails == ledger.Poison
+		intent.Fails, intent.Poison = true, entry.Fails == ledger.Poison
 	}
 	return intent, entry
+}
+
+// flag publishes an entry that live clients see at once.
+func (c *client) flag() (*call, error) {
+	intent := oracle.Intent{
+		ID: c.id(), Tenant: c.tenant(), Type: ledger.Flagged{}.EventType(), Key: fmt.Sprintf("k%d", c.random.IntN(c.load.cfg.Keys)),
+	}
+	return &call{
+		method: http.MethodPost, path: "/v1/events", tenant: intent.Tenant, ids: []string{intent.ID}, again: true, receipt: true,
+		body: map[string]any{
+			"eventType": intent.Type, "source": ledger.Source, "id": intent.ID, "subject": intent.Key,
+			"data": ledger.Flagged{Key: intent.Key, Number: c.count},
+		},
+	}, c.journal.Intend(intent)
 }
 
 func (c *client) batch() (*call, error) {

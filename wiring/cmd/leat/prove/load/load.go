@@ -25,7 +25,13 @@ type Config struct {
 	Commands float64 // that are commands to the reference service
 	Mails    float64 // of the entries, those that lead to a mail
 	Fails    float64 // that fail at first, and some that do so until they are dead letters
+	Flags    float64 // the share of calls that publish what live clients see at once
 	GiveUp   float64 // of the unanswered calls, those that are not made again
+
+	Stranger *Stranger // may be nil
+	Strange  float64   // the share of calls that are its messages
+
+	Patience time.Duration // how long a call may take; default 10s
 }
 
 // Load is the clients.
@@ -36,12 +42,16 @@ type Load struct {
 	clients []*client
 	budget  atomic.Int64
 	taken   atomic.Int64
+	answers answers
 }
 
 // New returns clients of the program at the address that target returns; "" while there is none.
 func New(cfg Config, target func() string) (*Load, error) {
+	if cfg.Patience == 0 {
+		cfg.Patience = 10 * time.Second
+	}
 	l := &Load{cfg: cfg, target: target, http: &http.Client{
-		Timeout:   10 * time.Second,
+		Timeout:   cfg.Patience,
 		Transport: &http.Transport{MaxIdleConnsPerHost: cfg.Clients},
 	}}
 	for n := range cfg.Clients {

@@ -12,6 +12,12 @@ type Rules struct {
 	Ordered []string
 	// Notify is the set that asks for mails.
 	Notify string
+	// Calls are the sets whose calls nothing has broken off: none of them is made twice, whatever their
+	// effects are promised to be.
+	Calls []string
+	// Sound says that nothing failed but what entries say of themselves: what went wrong around them is
+	// no reason to give up on another one.
+	Sound bool
 	// Copies is how many second copies of mails are excused: those in the hands of senders when
 	// processes died.
 	Copies int
@@ -50,6 +56,8 @@ type check struct {
 	ids     map[string]*Logged
 	effects map[place][]*Effect
 	letters map[place]*Letter
+
+	letterOf map[string]int // messages that became no events
 }
 
 func (c *check) index() {
@@ -64,14 +72,15 @@ func (c *check) index() {
 		}
 		c.ids[l.ID] = l
 	}
-	c.effects, c.letters = map[place][]*Effect{}, map[place]*Letter{}
+	c.effects, c.letters, c.letterOf = map[place][]*Effect{}, map[place]*Letter{}, map[string]int{}
 	for i := range c.evidence.Effects {
 		e := &c.evidence.Effects[i]
 		c.effects[place{e.Set, e.Position}] = append(c.effects[place{e.Set, e.Position}], e)
 	}
 	for i := range c.evidence.Letters {
-		l := &c.evidence.Letters[i]
-		c.letters[place{l.Set, l.Position}] = l
+		if l := &c.evidence.Letters[i]; !l.Stray() {
+			c.letters[place{l.Set, l.Position}] = l
+		}
 	}
 	c.verdict.Effects, c.verdict.Letters = len(c.evidence.Effects), len(c.evidence.Letters)
 	c.verdict.Mails = len(c.evidence.Mails)
@@ -86,12 +95,15 @@ func (c *check) kept() {
 		switch {
 		case t.Outcome == Accepted:
 			v.Accepted++
+			if t.Doubted {
+				v.Resolved++
+			}
 		case t.Outcome == Unknown:
 			v.Unsure++
 		case len(logged) > 0:
 			v.add(Kept, Ghost, "", id, "it was refused and is in the log at %d", logged[0].Position)
 		}
-		if len(logged) == 0 && t.Outcome == Accepted && !c.forgotten(t) {
+		if len(logged) == 0 && t.Outcome == Accepted && !t.Stray && !c.forgotten(t) {
 			v.add(Kept, Lost, "", id, "%s was accepted and is not in the log", t.Type)
 		}
 		if len(logged) > 1 {
@@ -103,6 +115,9 @@ func (c *check) kept() {
 			}
 			if l.Type != t.Type {
 				v.add(Kept, Ghost, "", id, "a %s was asked for and the log has a %s", t.Type, l.Type)
+			}
+			if t.Recorded != 0 && t.Recorded != l.Recorded {
+				v.add(Kept, Twice, "", id, "its receipt is of %d, the log accepted it at %d", t.Recorded, l.Recorded)
 			}
 		}
 		if t.Batch != "" {
@@ -212,10 +227,55 @@ func (c *check) settled() {
 	}
 	for i := range c.evidence.Letters {
 		l := &c.evidence.Letters[i]
+		if l.Stray() {
+			c.stray(l)
+			continue
+		}
 		c.caused("dead letter", l.Set, l.Tenant, l.EventID, l.Position)
+		if c.rules.Sound && !c.excused(l) {
+			v.add(Settled, Lost, l.Set, l.EventID, "it was given up, and nothing is wrong with it")
+		}
 	}
+	c.strays()
 	for _, p := range c.evidence.Parked {
 		v.add(Settled, Lost, p.Set, "", "the event at %d is parked", p.Position)
+	}
+}
+
+// excused tells whether a letter is of an entry that fails of its own accord.
+func (c *check) excused(l *Letter) bool {
+	at := c.at[l.Position]
+	if at == nil || c.told[at.Asked] == nil {
+		return at == nil // forgotten
+	}
+	return c.told[at.Asked].Fails
+}
+
+// stray wants an accepted message behind a letter of one that became no event.
+func (c *check) stray(l *Letter) {
+	t := c.told[l.Says]
+	switch {
+	case t == nil || !t.Stray:
+		c.verdict.add(Settled, Ghost, l.Set, l.Says, "a dead letter of a message that nobody sent")
+	case t.Tenant != l.Tenant:
+		c.verdict.add(TenantsKept, Crossed, l.Set, l.Says, "a dead letter under %s of a message for %s", l.Tenant, t.Tenant)
+	}
+	c.letterOf[l.Says]++
+}
+
+// strays wants one letter for each message that could not become an event.
+func (c *check) strays() {
+	for id, t := range c.told {
+		if !t.Stray || t.Outcome != Accepted {
+			continue
+		}
+		c.verdict.Strays++
+		switch n := c.letterOf[id]; {
+		case n == 0:
+			c.verdict.add(Settled, Lost, "", id, "the message became no event, and no dead letter")
+		case n > 1:
+			c.verdict.add(Settled, Twice, "", id, "the message became %d dead letters", n)
+		}
 	}
 }
 
@@ -240,6 +300,9 @@ func (c *check) once() {
 	for at, effects := range c.effects {
 		if !slices.Contains(c.rules.Once, at.set) {
 			c.verdict.Repeats += len(effects) - 1
+			if len(effects) > 1 && slices.Contains(c.rules.Calls, at.set) {
+				c.verdict.add(Settled, Twice, at.set, effects[0].EventID, "it was handled %d times, and nothing broke a call off", len(effects))
+			}
 			continue
 		}
 		c.verdict.Once += len(effects)

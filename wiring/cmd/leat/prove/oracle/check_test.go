@@ -89,8 +89,15 @@ func TestNothingIsFoundWhereNothingIsWrong(t *testing.T) {
 		"a gap that was told":                       func(w *world) { w.frames()[1] = oracle.Frame{Connection: 1, Op: "gap", From: 1, To: 1} },
 		"a resume from further back":                func(w *world) { w.frames()[3].Position = 0 },
 		"pruned":                                    func(w *world) { w.prune(2) },
+		"pruned, and shown ahead of its position":   func(w *world) { w.prune(2); w.frames()[1].Position = 0 },
 		"retried late, out of order, and says so":   func(w *world) { w.dead("ledger", 1, "handled"); w.redriven("ledger", 1) },
+		"a receipt of the first acceptance":         func(w *world) { w.told["e1"].Recorded, w.evidence.Log[0].Recorded = 17, 17 },
+		"handled once where nothing broke off":      func(w *world) { w.rules.Calls = []string{"side"} },
+		"given up where it fails":                   func(w *world) { w.rules.Sound = true; w.told["e2"].Fails = true; w.dead("side", 2, "open") },
+		"a message that became a dead letter":       func(w *world) { w.stray("s", 1) },
+		"a message that was never taken":            func(w *world) { w.stray("s", 0); w.told["s"].Outcome = oracle.Unknown },
 		"the log in the order of two at once":       func(w *world) { w.told["e1"].Answered = 30; w.swap() },
+		"the log in another stream's order":         func(w *world) { w.told["e1"].Aside = true; w.swap() },
 		"the log in the order of different clients": func(w *world) { w.told["e1"].Client = "d"; w.swap() },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -107,8 +114,12 @@ func TestCounts(t *testing.T) {
 	w := wellDone()
 	w.tell("u", oracle.Unknown, 20)
 	w.effect("side", "e3", 3)
+	w.told["e1"].Doubted = true
+	w.stray("s", 1)
 	v := w.check()
-	require.Equal(t, oracle.Verdict{Events: 4, Accepted: 4, Unsure: 1, Effects: 8, Once: 4, Mails: 1, Repeats: 1, Frames: 8}, *v)
+	require.Equal(t, oracle.Verdict{
+		Events: 4, Accepted: 5, Resolved: 1, Unsure: 1, Effects: 8, Once: 4, Mails: 1, Letters: 1, Strays: 1, Repeats: 1, Frames: 8,
+	}, *v)
 }
 
 // An oracle that finds nothing proves nothing: each breach is planted here once.
@@ -125,6 +136,7 @@ func TestEachBreachIsFound(t *testing.T) {
 		"in the log twice":           {func(w *world) { w.logged(6, "e1") }, oracle.Kept, oracle.Twice, ""},
 		"never asked for":            {func(w *world) { w.logged(6, "g"); w.effect("ledger", "g", 6); w.effect("side", "g", 6) }, oracle.Kept, oracle.Ghost, ""},
 		"another type":               {func(w *world) { w.told["p"].Type = "project.archived" }, oracle.Kept, oracle.Ghost, ""},
+		"a receipt of another time":  {func(w *world) { w.told["e1"].Recorded = 17 }, oracle.Kept, oracle.Twice, ""},
 		"half a batch":               {func(w *world) { w.tell("b", oracle.Unknown, 20).Batch = "1"; w.told["e1"].Batch = "1" }, oracle.Kept, oracle.Lost, ""},
 		"a state without its event":  {func(w *world) { w.evidence.States = append(w.evidence.States, oracle.State{Tenant: "t", ID: "s2"}) }, oracle.Kept, oracle.Lost, ""},
 		"a state behind its events":  {func(w *world) { w.evidence.States[0].Asked = "before" }, oracle.Kept, oracle.Lost, ""},
@@ -143,6 +155,12 @@ func TestEachBreachIsFound(t *testing.T) {
 		"an effect of something else":     {func(w *world) { w.evidence.Effects[0].EventID = "g" }, oracle.Settled, oracle.Ghost, "ledger"},
 		"a dead letter of nothing":        {func(w *world) { w.dead("side", 9, "open") }, oracle.Settled, oracle.Ghost, "side"},
 		"pruned before it was handled":    {func(w *world) { w.undo("side", 1); w.prune(1) }, oracle.Settled, oracle.Lost, "side"},
+		"called twice, and undisturbed":   {func(w *world) { w.rules.Calls = []string{"side"}; w.effect("side", "e3", 3) }, oracle.Settled, oracle.Twice, "side"},
+		"given up, and nothing is wrong":  {func(w *world) { w.rules.Sound = true; w.dead("side", 2, "open") }, oracle.Settled, oracle.Lost, "side"},
+		"a message without a dead letter": {func(w *world) { w.stray("s", 0) }, oracle.Settled, oracle.Lost, ""},
+		"a message with two":              {func(w *world) { w.stray("s", 2) }, oracle.Settled, oracle.Twice, ""},
+		"a dead letter of no message":     {func(w *world) { w.stray("s", 1); delete(w.told, "s") }, oracle.Settled, oracle.Ghost, "nats"},
+		"a message under another tenant":  {func(w *world) { w.stray("s", 1); w.told["s"].Tenant = "other" }, oracle.TenantsKept, oracle.Crossed, "nats"},
 		"an effect made twice":            {func(w *world) { w.effect("ledger", "e3", 3) }, oracle.Once, oracle.Twice, "ledger"},
 		"handled and given up":            {func(w *world) { w.dead("ledger", 3, "open"); w.effect("ledger", "e3", 3) }, oracle.Once, oracle.Twice, "ledger"},
 		"effects out of order":            {func(w *world) { w.undo("ledger", 1); w.effect("ledger", "e1", 1) }, oracle.InOrder, oracle.Disorder, "ledger"},
@@ -161,6 +179,7 @@ func TestEachBreachIsFound(t *testing.T) {
 		"a frame that came twice":       {func(w *world) { w.frames()[6].EventID = "e3" }, oracle.Live, oracle.Twice, ""},
 		"frames out of order":           {func(w *world) { f := w.frames(); f[1], f[2] = f[2], f[1] }, oracle.Live, oracle.Disorder, ""},
 		"a frame of nothing":            {func(w *world) { w.frames()[6].EventID = "g" }, oracle.Live, oracle.Ghost, ""},
+		"a frame ahead of nothing":      {func(w *world) { w.prune(1); f := w.frames(); f[6].EventID, f[6].Position = "g", 0 }, oracle.Live, oracle.Ghost, ""},
 		"logged under another tenant":   {func(w *world) { w.told["e1"].Tenant = "other" }, oracle.TenantsKept, oracle.Crossed, ""},
 		"handled under another tenant":  {func(w *world) { w.evidence.Effects[0].Tenant = "other" }, oracle.TenantsKept, oracle.Crossed, "ledger"},
 		"given up under another tenant": {func(w *world) { w.dead("side", 2, "open"); w.evidence.Letters[0].Tenant = "other" }, oracle.TenantsKept, oracle.Crossed, "side"},
@@ -190,6 +209,14 @@ func TestEachBreachIsFound(t *testing.T) {
 func (w *world) tell(id string, o oracle.Outcome, asked int) *oracle.Told {
 	w.told[id] = &oracle.Told{Intent: oracle.Intent{ID: id, Tenant: "t", Type: "entry.written", Key: "k"}, Outcome: o, Client: "c", Asked: asked}
 	return w.told[id]
+}
+
+// stray lets a message come that cannot become an event, and become so many dead letters.
+func (w *world) stray(id string, letters int) {
+	w.tell(id, oracle.Accepted, 40).Stray = true
+	for i := range letters {
+		w.evidence.Letters = append(w.evidence.Letters, oracle.Letter{Set: "nats", Tenant: "t", Position: int64(-1 - i), State: "open", Says: id})
+	}
 }
 
 func (w *world) logged(position int64, id string) {

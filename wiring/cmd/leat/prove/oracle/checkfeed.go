@@ -2,6 +2,15 @@ package oracle
 
 import "math"
 
+// pruned tells whether the log may have forgotten the event of a frame. One that came ahead of its
+// position was at least asked for.
+func (c *check) pruned(f Frame) bool {
+	if f.Position > 0 {
+		return f.Position <= c.evidence.PrunedThrough
+	}
+	return c.evidence.PrunedThrough > 0 && c.told[f.EventID] != nil
+}
+
 // feed is promise 6: on each connection events come once and in the order of the log; over all of
 // them nothing is missing that no gap was told of.
 func (c *check) feed(f Feed) {
@@ -39,7 +48,7 @@ func (c *check) feed(f Feed) {
 				last = max(last, frame.Position)
 				high = max(high, frame.Position)
 			}
-			if c.ids[frame.EventID] == nil && (frame.Position == 0 || frame.Position > c.evidence.PrunedThrough) {
+			if c.ids[frame.EventID] == nil && !c.pruned(frame) {
 				v.add(Live, Ghost, "", frame.EventID, "%s was shown an event that is not in the log", f.Client)
 			}
 		}

@@ -27,7 +27,7 @@ func (c *check) order() {
 	}
 	byKey := map[key][]*Told{}
 	for id, t := range c.told {
-		if t.Key != "" && t.Outcome == Accepted && len(c.asked[id]) > 0 && c.asked[id][0].Position > 0 {
+		if t.Key != "" && !t.Aside && t.Outcome == Accepted && len(c.asked[id]) > 0 && c.asked[id][0].Position > 0 {
 			k := key{t.Client, t.Tenant, t.Key}
 			byKey[k] = append(byKey[k], t)
 		}

@@ -24,6 +24,7 @@ type Logged struct {
 	Key      string
 	Asked    string // the id of the intent that it says it comes from; empty: nobody asked for it by itself
 	To       string // of notification.sent
+	Recorded int64  // when it was accepted, in microseconds
 }
 
 // Effect is one call of a handler that left its mark.
@@ -33,7 +34,8 @@ type Effect struct {
 	EventID  string
 	Key      string
 	Position int64
-	Redriven bool // given back from the dead letters: it may come late
+	Redriven bool  // given back from the dead letters: it may come late
+	At       int64 // when the handler was called, in nanoseconds since 1970; 0: not known
 }
 
 // Letter is a dead letter.
@@ -41,9 +43,14 @@ type Letter struct {
 	Set      string
 	Tenant   string
 	EventID  string
-	Position int64
+	Position int64  // 0 or less: of a message that became no event
 	State    string // open, retrying, discarded, handled
+	Says     string // the id of the intent that such a message says it comes from
+	At       int64  // when the last attempt failed, in nanoseconds since 1970
 }
+
+// Stray tells whether the letter is of a message that came from outside and became no event.
+func (l *Letter) Stray() bool { return l.Position <= 0 }
 
 // Waiting is a parked event.
 type Waiting struct {

@@ -20,6 +20,9 @@ type Intent struct {
 	Email  string `json:"email,omitempty"` // gets a mail about it
 	Batch  string `json:"batch,omitempty"` // all that is named alike is accepted, or none
 	Poison bool   `json:"poison,omitempty"`
+	Fails  bool   `json:"fails,omitempty"` // attempts at it fail, poison or not
+	Stray  bool   `json:"stray,omitempty"` // a message that cannot become an event
+	Aside  bool   `json:"aside,omitempty"` // it was given to another stream than the log, which gets it later
 }
 
 // Outcome is what a client knows about an intent.
@@ -53,6 +56,8 @@ type line struct {
 	Intent  *Intent  `json:"intent,omitempty"`
 	Outcome Outcome  `json:"outcome,omitempty"`
 	IDs     []string `json:"ids,omitempty"`
+	// Recorded is what the receipt says of when the event was accepted, in microseconds.
+	Recorded int64 `json:"recorded,omitempty"`
 }
 
 // Intend notes what is about to be asked for. Ask only when it has returned.
@@ -67,6 +72,11 @@ func (j *Journal) Intend(intents ...Intent) error {
 // Note notes what became of intents.
 func (j *Journal) Note(o Outcome, ids ...string) error {
 	return j.write(line{Outcome: o, IDs: ids})
+}
+
+// NoteReceipt notes that an intent was accepted, and when its receipt says that it was.
+func (j *Journal) NoteReceipt(id string, recorded int64) error {
+	return j.write(line{Outcome: Accepted, IDs: []string{id}, Recorded: recorded})
 }
 
 func (j *Journal) write(lines ...line) error {
@@ -95,6 +105,10 @@ type Told struct {
 	// Asked and Answered are the places of the first intent and of the acceptance in the client's
 	// journal: what was answered before something else was asked for happened before it.
 	Asked, Answered int
+	// Doubted says that the client was left in doubt at first.
+	Doubted bool
+	// Recorded is what its receipt says, 0 where there is none.
+	Recorded int64
 }
 
 // ReadJournals reads all journals of a folder.
@@ -140,8 +154,9 @@ func readJournal(name string, all map[string]*Told) error {
 				told.Outcome = l.Outcome
 			}
 			if l.Outcome == Accepted && told.Answered == 0 {
-				told.Answered = n
+				told.Answered, told.Recorded = n, l.Recorded
 			}
+			told.Doubted = told.Doubted || l.Outcome == Unknown
 		}
 	}
 	return scanner.Err()

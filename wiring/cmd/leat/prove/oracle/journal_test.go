@@ -24,6 +24,9 @@ func TestJournals(t *testing.T) {
 	require.NoError(t, j.Intend(oracle.Intent{ID: "d", Tenant: "t"}))
 	require.NoError(t, j.Note(oracle.Unknown, "d"))
 	require.NoError(t, j.Note(oracle.Refused, "d"))
+	require.NoError(t, j.Intend(oracle.Intent{ID: "f", Tenant: "t"}))
+	require.NoError(t, j.NoteReceipt("f", 17))
+	require.NoError(t, j.NoteReceipt("f", 18))
 	require.NoError(t, j.Close())
 	other, err := oracle.OpenJournal(dir, "two")
 	require.NoError(t, err)
@@ -32,13 +35,15 @@ func TestJournals(t *testing.T) {
 
 	told, err := oracle.ReadJournals(dir)
 	require.NoError(t, err)
-	require.Len(t, told, 5)
+	require.Len(t, told, 6)
 	require.Equal(t, oracle.Told{
-		Intent: oracle.Intent{ID: "b", Tenant: "t", Batch: "1"}, Outcome: oracle.Accepted, Client: "one.journal", Asked: 2, Answered: 4,
+		Intent: oracle.Intent{ID: "b", Tenant: "t", Batch: "1"}, Outcome: oracle.Accepted, Client: "one.journal", Asked: 2, Answered: 4, Doubted: true,
 	}, *told["b"])
 	require.Equal(t, oracle.Unknown, told["c"].Outcome)
 	require.Equal(t, oracle.Refused, told["d"].Outcome)
 	require.Equal(t, "two.journal", told["e"].Client)
+	require.Equal(t, int64(17), told["f"].Recorded)
+	require.False(t, told["f"].Doubted)
 
 	require.NoError(t, func() error {
 		j, err := oracle.OpenJournal(dir, "three")

@@ -16,6 +16,9 @@ import (
 	"github.com/leat-dev/leat/wiring/cmd/leat/prove/ledger"
 )
 
+// AskedHeader is the header by which a message names the intent that it comes from.
+const AskedHeader = "Asked"
+
 // Database is a store of the service, read past the service.
 type Database struct {
 	db       *sql.DB
@@ -29,6 +32,9 @@ func Open(storeURL string) (*Database, error) {
 		return &Database{db: db}, err
 	}
 	db, err := sql.Open("pgx", storeURL)
+	if err == nil {
+		db.SetMaxIdleConns(0) // the server may have been another one meanwhile
+	}
 	return &Database{db: db, postgres: true}, err
 }
 
@@ -79,7 +85,7 @@ func (r *reading) each(query string, row func(scan func(...any) error) error) (e
 }
 
 func (r *reading) log() error {
-	const columns = "l.id, l.source, l.tenant, l.type, l.subject, l.partition_key, l.data FROM leat_log l"
+	const columns = "l.id, l.source, l.tenant, l.type, l.subject, l.partition_key, l.recorded, l.data FROM leat_log l"
 	query := "SELECT l.position, " + columns + " ORDER BY l.position"
 	if r.postgres {
 		query = "SELECT coalesce(p.position, 0), " + columns + " LEFT JOIN leat_positions p ON p.seq = l.seq ORDER BY 1"
@@ -87,7 +93,7 @@ func (r *reading) log() error {
 	return r.each(query, func(scan func(...any) error) error {
 		var l Logged
 		var data []byte
-		if err := scan(&l.Position, &l.ID, &l.Source, &l.Tenant, &l.Type, &l.Subject, &l.Key, &data); err != nil {
+		if err := scan(&l.Position, &l.ID, &l.Source, &l.Tenant, &l.Type, &l.Subject, &l.Key, &l.Recorded, &data); err != nil {
 			return err
 		}
 		var says struct{ Name, Image, To string }
@@ -95,7 +101,7 @@ func (r *reading) log() error {
 			return fmt.Errorf("data of %s: %w", l.ID, err)
 		}
 		switch l.Type {
-		case "entry.written":
+		case "entry.written", "entry.flagged":
 			l.Asked = l.ID
 		case "project.created", "project.updated":
 			l.Asked = says.Name
@@ -116,10 +122,10 @@ func (r *reading) pruned() error {
 }
 
 func (r *reading) ledger() error {
-	return r.each("SELECT tenant, event_id, key, position, redriven FROM leat_ledger ORDER BY seq", func(scan func(...any) error) error {
+	return r.each("SELECT tenant, event_id, key, position, redriven, at FROM leat_ledger ORDER BY seq", func(scan func(...any) error) error {
 		e := Effect{Set: "ledger"}
 		var redriven int
-		err := scan(&e.Tenant, &e.EventID, &e.Key, &e.Position, &redriven)
+		err := scan(&e.Tenant, &e.EventID, &e.Key, &e.Position, &redriven, &e.At)
 		e.Redriven = redriven != 0
 		r.evidence.Effects = append(r.evidence.Effects, e)
 		return err
@@ -136,18 +142,38 @@ func (r *reading) audit() error {
 }
 
 func (r *reading) letters() error {
-	return r.each("SELECT set_name, tenant, position, state, event FROM leat_dead_letters", func(scan func(...any) error) error {
+	return r.each("SELECT set_name, tenant, position, state, event, failed FROM leat_dead_letters", func(scan func(...any) error) error {
 		var l Letter
 		var text []byte
-		if err := scan(&l.Set, &l.Tenant, &l.Position, &l.State, &text); err != nil {
+		if err := scan(&l.Set, &l.Tenant, &l.Position, &l.State, &text, &l.At); err != nil {
 			return err
 		}
-		var e struct{ ID string }
+		var e struct {
+			ID   string
+			Data json.RawMessage
+		}
 		err := json.Unmarshal(text, &e)
-		l.EventID = e.ID
+		if l.EventID = e.ID; err == nil && l.Stray() {
+			l.Says, err = said(e.Data)
+		}
+		l.At *= 1000 // microseconds in the table
 		r.evidence.Letters = append(r.evidence.Letters, l)
 		return err
 	})
+}
+
+// said returns what a message that became no event says of the intent that it comes from.
+func said(data []byte) (string, error) {
+	var message struct{ Header map[string][]string }
+	if err := json.Unmarshal(data, &message); err != nil {
+		return "", err
+	}
+	for name, values := range message.Header {
+		if strings.EqualFold(name, AskedHeader) && len(values) > 0 {
+			return values[0], nil
+		}
+	}
+	return "", nil
 }
 
 func (r *reading) parked() error {
@@ -212,7 +238,7 @@ func ReadSide(name string) ([]Effect, error) {
 			return nil, fmt.Errorf("read %s: %w", name, err)
 		}
 		effects = append(effects, Effect{
-			Set: "side", Tenant: l.Tenant, EventID: l.Event, Key: l.Key, Position: l.Position, Redriven: l.Redriven,
+			Set: "side", Tenant: l.Tenant, EventID: l.Event, Key: l.Key, Position: l.Position, Redriven: l.Redriven, At: l.At,
 		})
 	}
 	return effects, lines.Err()

@@ -33,6 +33,7 @@ const (
 	Mailed      Promise = 5 // mails go out at least once
 	Live        Promise = 6 // the live feed
 	TenantsKept Promise = 7 // nothing crosses a tenant
+	OnesOwn     Promise = 8 // one set's fault is its own
 )
 
 // Finding is one breach.
@@ -57,7 +58,9 @@ func (f Finding) String() string {
 type Verdict struct {
 	Events   int // accepted by the log
 	Accepted int // that a client knows of
+	Resolved int // of these, the ones of which it was in doubt at first
 	Unsure   int // of which clients do not know whether they were accepted
+	Strays   int // messages that could not become events
 	Effects  int
 	Once     int // effects of the sets that make them exactly once
 	Mails    int

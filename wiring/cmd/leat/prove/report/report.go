@@ -2,7 +2,6 @@
 package report
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"os"
@@ -50,6 +49,11 @@ func Table(rows []Row) string {
 			fmt.Sprint(r.Lost), fmt.Sprint(r.Ghost), fmt.Sprint(r.Twice), fmt.Sprint(r.Disorder), fmt.Sprint(r.Crossed), fmt.Sprint(r.Seed),
 		})
 	}
+	return markdown(lines)
+}
+
+// markdown writes a table, the first line of which is its head.
+func markdown(lines [][]string) string {
 	widths := make([]int, len(lines[0]))
 	for _, line := range lines {
 		for i, cell := range line {
@@ -78,16 +82,30 @@ func Table(rows []Row) string {
 // Insert replaces what stands between the two markers of a name in a file, such as
 // <!-- begin figures --> and <!-- end figures -->.
 func Insert(file, name, text string) error {
-	raw, err := os.ReadFile(file)
+	before, _, after, err := parts(file, name)
 	if err != nil {
 		return err
 	}
-	begin, end := []byte("<!-- begin "+name+" -->\n"), []byte("<!-- end "+name+" -->")
-	before, rest, ok := bytes.Cut(raw, begin)
-	_, after, closed := bytes.Cut(rest, end)
-	if !ok || !closed {
-		return fmt.Errorf("%s: there are no markers %q and %q", file, bytes.TrimSpace(begin), end)
+	return os.WriteFile(file, []byte(before+strings.TrimRight(text, "\n")+"\n"+after), 0o644)
+}
+
+// Between returns what stands between the two markers.
+func Between(file, name string) (string, error) {
+	_, text, _, err := parts(file, name)
+	return text, err
+}
+
+// parts cuts a file in three; the markers belong to the first and the last.
+func parts(file, name string) (before, text, after string, err error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return "", "", "", err
 	}
-	out := slices.Concat(before, begin, []byte(strings.TrimRight(text, "\n")+"\n"), end, after)
-	return os.WriteFile(file, out, 0o644)
+	begin, end := "<!-- begin "+name+" -->\n", "<!-- end "+name+" -->"
+	before, rest, ok := strings.Cut(string(raw), begin)
+	text, after, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		return "", "", "", fmt.Errorf("%s: there are no markers %q and %q", file, strings.TrimSpace(begin), end)
+	}
+	return before + begin, text, end + after, nil
 }

@@ -3,6 +3,7 @@ package report_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -23,6 +24,27 @@ func TestTable(t *testing.T) {
 `, got)
 }
 
+func TestSums(t *testing.T) {
+	t.Parallel()
+	rows := []report.Row{
+		{Promise: 1, House: "a", Scenario: "x", Runs: 1, Counted: 2, Lost: 3, Ghost: 4, Twice: 5, Disorder: 6, Crossed: 7, Seed: 8},
+		{Promise: 1, House: "b", Scenario: "x", Runs: 10, Counted: 20, Lost: 30, Ghost: 40, Twice: 50, Disorder: 60, Crossed: 70, Seed: 8},
+		{Promise: 8, House: "a", Scenario: "y z", Counted: 9},
+	}
+	require.Equal(t, `| promise                      | runs | counted | lost | ghost | twice | out of order | crossed |
+| ---------------------------- | ---- | ------- | ---- | ----- | ----- | ------------ | ------- |
+| 1 accepted means kept        | 11   | 22      | 33   | 44    | 55    | 66           | 77      |
+| 8 one set's fault is its own | 0    | 9       | 0    | 0     | 0     | 0            | 0       |
+`, report.Sums(rows))
+	parsed, err := report.Parse("A sentence.\n\n" + report.Table(rows))
+	require.NoError(t, err)
+	require.Equal(t, rows, parsed)
+	_, err = report.Parse(strings.Replace(report.Table(rows), "| 22 ", "| ?? ", 1))
+	require.NoError(t, err)
+	_, err = report.Parse(strings.Replace(report.Table(rows), "| 20 ", "| ?? ", 1))
+	require.ErrorContains(t, err, "??")
+}
+
 func TestInsert(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "page.md")
@@ -32,6 +54,9 @@ func TestInsert(t *testing.T) {
 		got, err := os.ReadFile(file)
 		require.NoError(t, err)
 		require.Equal(t, "a\n<!-- begin x -->\nnew\n<!-- end x -->\nb\n", string(got))
+		text, err := report.Between(file, "x")
+		require.NoError(t, err)
+		require.Equal(t, "new\n", text)
 	}
 	require.ErrorContains(t, report.Insert(file, "y", "new"), "no markers")
 }

@@ -7,5 +7,6 @@ CREATE TABLE leat_ledger (
     key      TEXT   NOT NULL,
     number   BIGINT NOT NULL,
     position BIGINT NOT NULL,
-    redriven BIGINT NOT NULL -- 0 or 1
+    redriven BIGINT NOT NULL, -- 0 or 1
+    at       BIGINT NOT NULL  -- when, in nanoseconds since 1970
 );
