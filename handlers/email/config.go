@@ -15,7 +15,7 @@ type Config struct {
 	// From is the address that mails come from; its domain ends their Message-IDs. Wiring takes
 	// it from smtp.from. Default "leat@localhost".
 	From string `koanf:"from"`
-	// Senders is how many mails are sent side by side. Default 4, at most 64.
+	// Senders is how many mails are sent side by side; twice as many may be in hand. Default 4, at most 64.
 	Senders int `koanf:"senders"`
 	// Attempts is how often a mail is tried before it has failed. Default 5.
 	Attempts int `koanf:"attempts"`

@@ -13,7 +13,11 @@
 //
 // # Who runs
 //
-// Worker.Run owns one goroutine that claims, and one for each mail in hand, at most Config.Senders.
+// Worker.Run owns one goroutine that claims, and one for each mail in hand, twice Config.Senders: no more than
+// Config.Senders are being sent, while what others have come to is written. Claimed mails wait in a stock of
+// four for each sender, without an attempt; they are given back when it stops. Marks and outcomes that come
+// while others are written share the next transaction, so a process that dies leaves at most twice
+// Config.Senders mails with an attempt whose outcome nobody knows.
 // No transaction is open while a template is rendered or a mail server is talked to. Several
 // workers, in several processes, share one queue.
 //
