@@ -152,7 +152,7 @@ fuzz-short: ## Run each fuzz test for FUZZTIME, two at a time
 	@set -e; $(GOFILES) | xargs grep -l '^func Fuzz' | xargs -n 1 dirname | sort -u | while read -r dir; do \
 		$(GO) test -c -gcflags 'github.com/leat-dev/leat/...=-d=libfuzzer' -o "bin/fuzz/$$(echo "$$dir" | tr ./ __)" "$$dir"; \
 	done
-	@$(GOFILES) | xargs grep -o '^func Fuzz[A-Za-z0-9_]*' | sed 's/:func / /' | \
+	@$(GOFILES) | xargs grep -Ho '^func Fuzz[A-Za-z0-9_]*' | sed 's/:func / /' | \
 		xargs -P 2 -n 2 sh -c 'dir=$$(dirname "$$0"); bin="$$PWD/bin/fuzz/$$(echo "$$dir" | tr ./ __)"; cd "$$dir"; \
 			try() { "$$bin" -test.run "^$$" -test.fuzz "^$$1\$$" -test.fuzztime $(FUZZTIME) -test.parallel 1 \
 				-test.fuzzcachedir "$$($(GO) env GOCACHE)/fuzz/$$(basename "$$bin")" 2>&1; }; \
@@ -160,9 +160,10 @@ fuzz-short: ## Run each fuzz test for FUZZTIME, two at a time
 				*"Failing input written"*) false;; \
 				*"context deadline exceeded"*|*"hung or terminated unexpectedly"*) out=$$(try "$$1");; \
 				*) false;; esac && echo "ok   $$1 in $$dir" && exit 0; \
-			printf "FAIL %s in %s\n%s\n%s\n" "$$1" "$$dir" "$$out" \
-				"What to do: an input that was found is in $$dir/testdata/fuzz/$$1. go test -run $$1 $$dir repeats it; commit it with the mend."; \
-			exit 1'
+			printf "FAIL %s in %s\n%s\n" "$$1" "$$dir" "$$out"; \
+			case "$$out" in *"Failing input written"*) \
+				echo "What to do: the input is in $$dir/testdata/fuzz/$$1, and go test -run $$1 $$dir repeats it; commit it with the mend.";; \
+			esac; exit 1'
 
 soak: ## Put a real process under a steady mixed load for DURATION and see what it keeps: HOUSE=postgres+nats
 	$(call step,soak)

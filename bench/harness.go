@@ -22,6 +22,7 @@ type options struct {
 	quick    bool
 	guard    bool
 	profiles string
+	log      int    // events in a large log
 	state    *state // what rows share
 }
 
@@ -68,6 +69,7 @@ type Env struct {
 	quick   bool
 	row     *state // lasts as long as the row's runs
 	all     *state // lasts as long as the program
+	log     int    // events in a large log
 }
 
 // state is what several runs share.
@@ -232,7 +234,7 @@ func measure(ctx context.Context, r Row, o options) (res result) {
 }
 
 func runSide(ctx context.Context, own *state, side Side, n int, o options, profile string, counts bool) (f Figure, err error) {
-	env := &Env{quick: o.quick, row: own, all: o.state}
+	env := &Env{quick: o.quick, row: own, all: o.state, log: o.log}
 	if env.Dir, err = os.MkdirTemp("", "leatbench"); err != nil {
 		return Figure{}, err
 	}
@@ -247,7 +249,7 @@ func runSide(ctx context.Context, own *state, side Side, n int, o options, profi
 		defer func() { _ = env.profile.Close() }()
 	}
 	// A large log must be filled first.
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute+time.Duration(*logSize/10_000)*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute+time.Duration(o.log/10_000)*time.Second)
 	defer cancel()
 	return side(ctx, env, n)
 }

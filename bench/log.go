@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"sync/atomic"
 	"time"
 )
-
-// logSize is how many events the large log holds. Ten million take some ten minutes and 6 GB.
-var logSize = flag.Int("log", 300_000, "events in the large log of the LOG rows; 10000000 is what the goal is about")
 
 func rowsLog() []Row {
 	var rows []Row
@@ -49,7 +45,7 @@ func rowsLog() []Row {
 // largeLog is the filled database. All rows share it, as filling it may take minutes; they add to its
 // end and delete from its beginning.
 func (e *Env) largeLog(ctx context.Context, store string) (*backlog, error) {
-	return e.backlog(ctx, e.all, store, e.sizeOf(*logSize))
+	return e.backlog(ctx, e.all, store, e.sizeOf(e.log))
 }
 
 // publishInto is as P2: the rates that it compares are of a log that holds much and one that holds
@@ -90,7 +86,7 @@ func readFrom(store string, large bool) Side {
 	return func(ctx context.Context, env *Env, n int) (Figure, error) {
 		lasts, size := env.row, 2*readRun
 		if large {
-			lasts, size = env.all, env.sizeOf(*logSize)
+			lasts, size = env.all, env.sizeOf(env.log)
 		}
 		b, err := env.backlog(ctx, lasts, store, size)
 		if err != nil {

@@ -38,6 +38,7 @@ func run() error {
 	flag.BoolVar(&o.quick, "quick", false, "a tenth of the work, once: to see that rows run, not a measurement")
 	flag.StringVar(&o.profiles, "profile", "", "folder for CPU profiles of our side")
 	flag.BoolVar(&o.guard, "guard", false, "exit with an error when a row is far from what it has reached, in the best of at most three rounds")
+	flag.IntVar(&o.log, "log", 300_000, "events in the large log of the LOG rows; the goal is about 10000000, which take minutes and 10 GB")
 	write := flag.String("write", "", "file in which the rows that ran replace those of the table between the markers")
 	list := flag.Bool("list", false, "list the rows")
 	flag.Parse()

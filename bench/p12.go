@@ -34,10 +34,10 @@ func rowsP12() []Row {
 			ID: "P12", Variant: store,
 			Work:    "a queue of mails on " + name + " → SMTP sink on loopback, 4 senders; each attempt and outcome recorded durably, the outcome's event published",
 			Peer:    "go-mail dialling for every mail, 4 senders, the same text and sink, nothing recorded",
-			AtLeast: 1.5, Guard: guard, N: 4_000, Ours: sendingQueue(store), Them: dialling(2),
+			AtLeast: 1.5, Guard: guard, N: 3_000, Ours: sendingQueue(store), Them: dialling(2),
 		}
 	}
-	return []Row{row("sqlite", "SQLite", 0.12), row("postgres", "PostgreSQL", 0.05)}
+	return []Row{row("sqlite", "SQLite", 0.12), row("postgres", "PostgreSQL", 0.03)}
 }
 
 const (

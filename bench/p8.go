@@ -26,7 +26,7 @@ func rowsP8() []Row {
 	return []Row{
 		{
 			ID: "P8", Variant: "fan-out", Work: "an event pushed to 1,000 clients of the live feed, frames of 256 bytes; deliveries",
-			Peer: peer + "a loop that writes a PreparedMessage of 256 bytes to each client", AtLeast: 0.9, Guard: 1.2, N: 800_000, Batch: 64 * feedClients,
+			Peer: peer + "a loop that writes a PreparedMessage of 256 bytes to each client", AtLeast: 0.9, Guard: 0.7, N: 800_000, Batch: 64 * feedClients,
 			Note: "CPU: writing to the clients' sockets 75 %, the push itself 3 %; a writer for each client uses both cores, the loop one",
 			Ours: fanOut(startHub), Them: fanOut(startLoop),
 		},

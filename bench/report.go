@@ -67,7 +67,7 @@ func values(figures []Figure) string {
 }
 
 func thousands(rate float64) string {
-	if rate < 1000 {
+	if rate < 999.5 {
 		return fmt.Sprintf("%.0f", rate)
 	}
 	n := fmt.Sprintf("%.0f", rate)

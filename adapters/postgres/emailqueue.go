@@ -165,6 +165,48 @@ func (q *EmailQueue) MarkSending(ctx context.Context, c email.Claimed, r email.R
 	return q.change(ctx, "record that a mail is being sent", false, q.mark, c.ID, c.Fence, clean(r.Subject), clean(r.MessageID), q.db.leaseNow())
 }
 
+// Record implements email.Queue. All of it goes to the server in one go. Inside a transaction an error leaves
+// that aborted.
+func (q *EmailQueue) Record(ctx context.Context, steps []email.Step) (lost []error, err error) {
+	b := &pgx.Batch{}
+	for _, s := range steps {
+		if s.Outcome == nil {
+			b.Queue(q.mark, s.ID, s.Fence, clean(s.Sending.Subject), clean(s.Sending.MessageID), q.db.leaseNow())
+			continue
+		}
+		if err := checkFinal(*s.Outcome); err != nil {
+			return nil, err
+		}
+		b.Queue(q.finish, s.ID, s.Fence, string(s.Outcome.Status), clean(s.Outcome.Error), q.db.leaseNow())
+	}
+	run := func(ctx context.Context, t *tx) error {
+		lost = make([]error, len(steps))
+		results := t.conn.SendBatch(t.ctx(ctx), b)
+		for i := range steps {
+			tag, err := results.Exec()
+			if err != nil {
+				_ = results.Close()
+				return err
+			}
+			if tag.RowsAffected() == 0 {
+				lost[i] = email.ErrLost
+			}
+		}
+		return results.Close()
+	}
+	t, err := q.db.txOf(ctx)
+	switch {
+	case err != nil:
+	case t != nil && t.reading.Load():
+		err = errOpenRows
+	case t != nil:
+		err = run(ctx, t)
+	default:
+		err = q.db.write(ctx, run)
+	}
+	return lost, doing("record what became of mails", err)
+}
+
 // Retry implements email.Queue.
 func (q *EmailQueue) Retry(ctx context.Context, c email.Claimed, after time.Duration, reason string) error {
 	return q.change(ctx, "put a mail back", after <= 0, q.retry, c.ID, c.Fence, max(after, 0).Microseconds(), clean(reason), q.db.leaseNow())
@@ -172,10 +214,17 @@ func (q *EmailQueue) Retry(ctx context.Context, c email.Claimed, after time.Dura
 
 // Finish implements email.Queue.
 func (q *EmailQueue) Finish(ctx context.Context, c email.Claimed, o email.Outcome) error {
+	if err := checkFinal(o); err != nil {
+		return err
+	}
+	return q.change(ctx, "finish a mail", false, q.finish, c.ID, c.Fence, string(o.Status), clean(o.Error), q.db.leaseNow())
+}
+
+func checkFinal(o email.Outcome) error {
 	if o.Status != email.StatusSent && o.Status != email.StatusFailed {
 		return fmt.Errorf("finish a mail: %q is no final status", o.Status)
 	}
-	return q.change(ctx, "finish a mail", false, q.finish, c.ID, c.Fence, string(o.Status), clean(o.Error), q.db.leaseNow())
+	return nil
 }
 
 // Release implements email.Queue.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sort"
 	"strconv"
@@ -180,6 +181,29 @@ func (q *EmailQueue) MarkSending(ctx context.Context, c email.Claimed, r email.R
 	return q.change(ctx, "record that a mail is being sent", false, q.mark, r.Subject, r.MessageID, c.ID, c.Fence, q.db.now())
 }
 
+// Record implements email.Queue.
+func (q *EmailQueue) Record(ctx context.Context, steps []email.Step) (lost []error, err error) {
+	return lost, doing("record what became of mails", q.db.InTx(ctx, func(ctx context.Context) error {
+		now := q.db.now()
+		lost = make([]error, len(steps))
+		for i, s := range steps {
+			var err error
+			if s.Outcome == nil {
+				err = q.step(ctx, q.mark, s.Sending.Subject, s.Sending.MessageID, s.ID, s.Fence, now)
+			} else if err = checkFinal(*s.Outcome); err == nil {
+				err = q.step(ctx, q.finish, string(s.Outcome.Status), s.Outcome.Error, now, s.ID, s.Fence)
+			}
+			if errors.Is(err, email.ErrLost) {
+				lost[i], err = err, nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
 // Retry implements email.Queue.
 func (q *EmailQueue) Retry(ctx context.Context, c email.Claimed, after time.Duration, reason string) error {
 	return q.change(ctx, "put a mail back", after <= 0, q.retry, q.db.now()+max(after, 0).Microseconds(), reason, c.ID, c.Fence)
@@ -187,10 +211,17 @@ func (q *EmailQueue) Retry(ctx context.Context, c email.Claimed, after time.Dura
 
 // Finish implements email.Queue.
 func (q *EmailQueue) Finish(ctx context.Context, c email.Claimed, o email.Outcome) error {
+	if err := checkFinal(o); err != nil {
+		return err
+	}
+	return q.change(ctx, "finish a mail", false, q.finish, string(o.Status), o.Error, q.db.now(), c.ID, c.Fence)
+}
+
+func checkFinal(o email.Outcome) error {
 	if o.Status != email.StatusSent && o.Status != email.StatusFailed {
 		return fmt.Errorf("finish a mail: %q is no final status", o.Status)
 	}
-	return q.change(ctx, "finish a mail", false, q.finish, string(o.Status), o.Error, q.db.now(), c.ID, c.Fence)
+	return nil
 }
 
 // Release implements email.Queue.
@@ -201,20 +232,26 @@ func (q *EmailQueue) Release(ctx context.Context, c email.Claimed) error {
 // change runs a statement on the one row of a claim; ErrLost when there is none.
 func (q *EmailQueue) change(ctx context.Context, what string, claimable bool, statement string, args ...any) error {
 	return doing(what, q.db.InTx(ctx, func(ctx context.Context) error {
-		result, err := q.db.querier(ctx).ExecContext(ctx, statement, args...)
-		if err != nil {
-			return err
-		}
-		if n, err := result.RowsAffected(); err != nil {
-			return err
-		} else if n == 0 {
-			return email.ErrLost
-		}
-		if claimable {
+		err := q.step(ctx, statement, args...)
+		if err == nil && claimable {
 			q.db.Touch(ctx, TopicEmail)
 		}
-		return nil
+		return err
 	}))
+}
+
+// step runs a statement on the one row of a claim in the transaction that ctx carries.
+func (q *EmailQueue) step(ctx context.Context, statement string, args ...any) error {
+	result, err := q.db.querier(ctx).ExecContext(ctx, statement, args...)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil {
+		return err
+	} else if n == 0 {
+		return email.ErrLost
+	}
+	return nil
 }
 
 // Emails implements email.Reader.

@@ -18,7 +18,11 @@ type Draft struct {
 	Actor         string    // default: the origin's, then the handled event's
 	Source        string    // default: the publisher's
 	Time          time.Time // default: now
-	CorrelationID string    // default: the handled event's, then the origin's, then that of the first of the call, its ID
+	CorrelationID string    // default: the cause's, then the origin's, then that of the first of the call, its ID
+
+	// Cause is the event that this one continues: its tenant, actor, correlation id and trace, with its id as
+	// causation id. Default: the event that is being handled.
+	Cause *Envelope
 }
 
 // Raw is a Draft whose event comes as JSON, from outside the program.

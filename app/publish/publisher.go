@@ -77,25 +77,29 @@ func New(cfg Config, c *event.Catalogue, log eventlog.Appender, clock clockwork.
 func (p *Publisher) Publish(ctx context.Context, drafts ...event.Draft) ([]eventlog.Receipt, error) {
 	types := make([]string, len(drafts))
 	envelopes := make([]event.Envelope, len(drafts))
-	return p.accept(ctx, types, envelopes, func(i int) error {
+	return p.accept(ctx, types, envelopes, func(i int) (*event.Envelope, error) {
 		d := drafts[i]
 		if d.Event != nil {
 			types[i] = d.Event.EventType()
 		}
 		def, data, err := p.catalogue.Encode(d.Event)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		envelopes[i] = event.Envelope{
 			ID: d.ID, Type: def.Type(), SchemaVersion: def.SchemaVersion(), Kind: def.Kind(),
 			Severity: event.SeverityOf(def, d.Event), Source: d.Source, Subject: d.Subject, Tenant: d.Tenant,
 			Actor: d.Actor, Time: d.Time, PartitionKey: d.PartitionKey, CorrelationID: d.CorrelationID, Data: data,
 		}
-		if i > 0 && envelopes[i].CorrelationID == "" && envelopes[i].Tenant == drafts[0].Tenant {
+		if d.Cause != nil {
+			envelopes[i].TraceParent = d.Cause.TraceParent
+			return d.Cause, nil
+		}
+		if i > 0 && drafts[0].Cause == nil && envelopes[i].CorrelationID == "" && envelopes[i].Tenant == drafts[0].Tenant {
 			// What is published in one call has one cause, as what an aggregate records in one decision.
 			envelopes[i].CorrelationID = envelopes[0].CorrelationID
 		}
-		return nil
+		return nil, nil
 	})
 }
 
@@ -103,22 +107,22 @@ func (p *Publisher) Publish(ctx context.Context, drafts ...event.Draft) ([]event
 func (p *Publisher) PublishRaw(ctx context.Context, raws ...event.Raw) ([]eventlog.Receipt, error) {
 	types := make([]string, len(raws))
 	envelopes := make([]event.Envelope, len(raws))
-	return p.accept(ctx, types, envelopes, func(i int) error {
+	return p.accept(ctx, types, envelopes, func(i int) (*event.Envelope, error) {
 		r := raws[i]
 		types[i] = r.Type
 		if len(r.Data) > event.MaxData {
-			return tooLarge(len(r.Data))
+			return nil, tooLarge(len(r.Data))
 		}
 		def, data, severity, err := p.catalogue.Admit(r.Type, r.SchemaVersion, r.Data)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		envelopes[i] = event.Envelope{
 			ID: r.ID, Type: def.Type(), SchemaVersion: def.SchemaVersion(), Kind: def.Kind(), Severity: severity,
 			Source: r.Source, Subject: r.Subject, Tenant: r.Tenant, Actor: r.Actor, Time: r.Time,
 			PartitionKey: r.PartitionKey, CorrelationID: r.CorrelationID, TraceParent: r.TraceParent, Data: data,
 		}
-		return nil
+		return nil, nil
 	})
 }
 
@@ -157,8 +161,9 @@ func (p *Publisher) ofKind(ctx context.Context, kind event.Kind, drafts []event.
 	return p.Publish(ctx, drafts...)
 }
 
-// accept builds, completes, checks and appends the envelopes.
-func (p *Publisher) accept(ctx context.Context, types []string, envelopes []event.Envelope, build func(i int) error) (receipts []eventlog.Receipt, err error) {
+// accept builds, completes, checks and appends the envelopes. build returns what an envelope continues, nil for
+// what ctx says.
+func (p *Publisher) accept(ctx context.Context, types []string, envelopes []event.Envelope, build func(i int) (*event.Envelope, error)) (receipts []eventlog.Receipt, err error) {
 	start := p.clock.Now()
 	if p.observer != nil {
 		defer func() { p.observer.Published(types, p.clock.Since(start), err) }()
@@ -170,10 +175,15 @@ func (p *Publisher) accept(ctx context.Context, types []string, envelopes []even
 		}
 	}
 	for i := range envelopes {
-		if err := build(i); err != nil {
+		cause, err := build(i)
+		if err != nil {
 			return nil, atIndex(i, len(envelopes), err)
 		}
-		if err := p.complete(ctx, &envelopes[i], start); err != nil {
+		within := ctx
+		if cause != nil {
+			within = event.WithHandled(ctx, *cause)
+		}
+		if err := p.complete(within, &envelopes[i], start); err != nil {
 			return nil, atIndex(i, len(envelopes), err)
 		}
 	}

@@ -10,19 +10,16 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/otel/propagation"
-
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/domain"
 )
 
-// work makes one attempt at a claimed mail. It ends early only when running has ended before
-// anything was sent; sending ends when the drain is over.
-func (w *Worker) work(running, sending context.Context, c Claimed) {
+// work makes one attempt at a mail that was claimed at the given time. It ends early only when running has
+// ended before the attempt began, or too much of the lease is over; sending ends when the drain is over.
+func (w *Worker) work(running, sending context.Context, claimed time.Time, c Claimed) {
 	log := w.log.With("mail", c.ID, "tenant", c.Requested.Tenant, "event", c.Requested.ID, "template", c.Template)
-	claimed := w.clock.Now()
-	if running.Err() != nil {
+	if running.Err() != nil || w.clock.Since(claimed) > w.cfg.Lease/2 {
 		w.release(running, c, log)
 		return
 	}
@@ -52,9 +49,7 @@ func (w *Worker) attempt(running, sending context.Context, claimed time.Time, c 
 		From: w.cfg.From, To: Address{Address: c.To.Address, Name: c.To.Name},
 		Subject: r.Subject, Text: r.Text, HTML: r.HTML,
 	}
-	if err := w.store(running, func(ctx context.Context) error {
-		return w.queue.MarkSending(ctx, c, Record{Subject: m.Subject, MessageID: m.ID})
-	}); err != nil {
+	if err := w.records.record(running, Step{Claimed: c, Sending: &Record{Subject: m.Subject, MessageID: m.ID}}, nil); err != nil {
 		if !errors.Is(err, ErrLost) {
 			log.Warn("cannot record that a mail is being sent; it stays in the queue", "error", err)
 			w.release(running, c, log)
@@ -64,8 +59,11 @@ func (w *Worker) attempt(running, sending context.Context, claimed time.Time, c 
 	c.Attempts++
 	fault.Point("email.marked")
 
+	// Begun is begun: it is sent, in the drain too.
+	w.sends <- struct{}{}
 	start := w.clock.Now()
 	err := w.send(sending, m)
+	<-w.sends
 	fault.Point("email.sent")
 	took := w.clock.Since(start)
 	switch {
@@ -84,7 +82,7 @@ func (w *Worker) attempt(running, sending context.Context, claimed time.Time, c 
 		reason := oneLine(err.Error(), maxReason)
 		log.Warn("a mail could not be sent; it is tried again", "attempts", c.Attempts, "pause", pause, "error", reason)
 		w.persist(sending, claimed, log, func(ctx context.Context) error {
-			return w.queue.Retry(ctx, c, pause, reason)
+			return w.store(ctx, func(ctx context.Context) error { return w.queue.Retry(ctx, c, pause, reason) })
 		})
 		w.observe("retried", took)
 	}
@@ -127,39 +125,21 @@ func (w *Worker) finish(ctx context.Context, claimed time.Time, c Claimed, o Out
 	// The event continues what the notification.requested began: its tenant, correlation id,
 	// trace and, through the partition key, its place in the order. The id is the mail's, so
 	// that repeating this cannot tell it twice.
-	draft := event.Draft{
-		Event: e, ID: "mail-" + key(c.Mail) + "-" + string(o.Status),
+	requested := c.Requested
+	draft := &event.Draft{
+		Event: e, Cause: &requested, ID: "mail-" + key(c.Mail) + "-" + string(o.Status),
 		Subject: c.Requested.Subject, PartitionKey: c.Requested.PartitionKey,
 	}
-	silent := false
 	w.persist(ctx, claimed, log, func(ctx context.Context) error {
-		err := w.tx.InTx(continuing(ctx, c.Requested), func(ctx context.Context) error {
-			if err := w.queue.Finish(ctx, c, o); err != nil || silent {
-				return err
-			}
-			fault.Point("email.finished")
-			if _, err := w.publisher.Publish(ctx, draft); err != nil {
-				return fmt.Errorf("publish %s: %w", e.EventType(), err)
-			}
-			return nil
-		})
-		switch domain.KindOf(err) {
-		case domain.Invalid, domain.TooLarge, domain.Conflict, domain.Forbidden:
-			if !silent && !errors.Is(err, ErrLost) {
-				// The log will never take this event. Without its status the mail would go out again.
-				log.Error("the outcome of a mail cannot be published; only its status is kept", "status", o.Status, "error", err)
-				silent = true
-				return errAgain
-			}
+		err := w.records.record(ctx, Step{Claimed: c, Outcome: &o}, draft)
+		if draft != nil && refused(err) {
+			// The log will never take this event. Without its status the mail would go out again.
+			log.Error("the outcome of a mail cannot be published; only its status is kept", "status", o.Status, "error", err)
+			draft = nil
+			return errAgain
 		}
 		return err
 	})
-}
-
-// continuing returns a context in which what is published carries on from e.
-func continuing(ctx context.Context, e event.Envelope) context.Context {
-	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{event.MetaTraceParent: e.TraceParent})
-	return event.WithHandled(ctx, e)
 }
 
 // errAgain asks persist for another try at once.
@@ -170,9 +150,9 @@ var errAgain = errors.New("try again at once")
 // sent twice.
 func (w *Worker) persist(ctx context.Context, claimed time.Time, log *slog.Logger, record func(context.Context) error) {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		err := w.store(ctx, record)
+		err := record(ctx)
 		if errors.Is(err, errAgain) {
-			err = w.store(ctx, record)
+			err = record(ctx)
 		}
 		switch {
 		case err == nil:

@@ -177,6 +177,28 @@ func (m *memory) MarkSending(ctx context.Context, c email.Claimed, record email.
 	})
 }
 
+// Record implements email.Queue.
+func (m *memory) Record(ctx context.Context, steps []email.Step) (lost []error, err error) {
+	err = m.InTx(ctx, func(ctx context.Context) error {
+		lost = make([]error, len(steps))
+		for i, s := range steps {
+			if s.Outcome == nil {
+				err = m.MarkSending(ctx, s.Claimed, *s.Sending)
+			} else {
+				err = m.Finish(ctx, s.Claimed, *s.Outcome)
+			}
+			if errors.Is(err, email.ErrLost) {
+				lost[i], err = err, nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return lost, err
+}
+
 // Retry implements email.Queue.
 func (m *memory) Retry(ctx context.Context, c email.Claimed, after time.Duration, reason string) error {
 	return m.change(ctx, "retry", c, func(r *row) bool {
@@ -187,6 +209,9 @@ func (m *memory) Retry(ctx context.Context, c email.Claimed, after time.Duration
 
 // Finish implements email.Queue.
 func (m *memory) Finish(ctx context.Context, c email.Claimed, o email.Outcome) error {
+	if o.Status != email.StatusSent && o.Status != email.StatusFailed {
+		return fmt.Errorf("%q is no final status", o.Status)
+	}
 	return m.change(ctx, "finish", c, func(r *row) bool {
 		r.status, r.owner, r.reason, r.finished = o.Status, "", o.Error, m.clock.Now()
 		return true

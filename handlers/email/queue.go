@@ -22,6 +22,9 @@ type Queue interface {
 	Retry(ctx context.Context, c Claimed, after time.Duration, reason string) error
 	// Finish gives the mail its final status.
 	Finish(ctx context.Context, c Claimed, o Outcome) error
+	// Record writes several steps in one transaction. For each it returns nil or, where MarkSending or Finish
+	// would, ErrLost; the others are written all the same. After an error nothing is.
+	Record(ctx context.Context, steps []Step) (lost []error, err error)
 	// Release puts a mail for which no attempt was made back: queued and due at once.
 	Release(ctx context.Context, c Claimed) error
 	// Changed returns a channel that is closed at the next commit after which there may be a mail
@@ -64,6 +67,13 @@ type Recipient struct {
 type Record struct {
 	Subject   string
 	MessageID string
+}
+
+// Step is what one of several mails has come to: an attempt begins, or the mail ends. One of the two is set.
+type Step struct {
+	Claimed
+	Sending *Record
+	Outcome *Outcome
 }
 
 // Outcome is how a mail ended.

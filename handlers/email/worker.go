@@ -32,10 +32,11 @@ type Observer interface {
 type Worker struct {
 	cfg       Config
 	queue     Queue
+	records   recorder
 	sender    Sender
+	sends     chan struct{} // holds one for each mail that is being sent
+	room      chan struct{} // told when a mail was taken out of the stock
 	templates *Templates
-	publisher Publisher
-	tx        eventlog.Transactor
 	clock     clockwork.Clock
 	log       *slog.Logger
 	observer  Observer // may be nil
@@ -48,6 +49,7 @@ func New(cfg Config, q Queue, s Sender, t *Templates, p Publisher, tx eventlog.T
 	if err := errors.Join(cfg.Validate()...); err != nil {
 		return nil, err
 	}
+	cfg = cfg.withDefaults()
 	id, err := uuid.NewRandom()
 	if err != nil {
 		return nil, fmt.Errorf("make the email worker's name: %w", err)
@@ -57,7 +59,8 @@ func New(cfg Config, q Queue, s Sender, t *Templates, p Publisher, tx eventlog.T
 		host = "unknown"
 	}
 	return &Worker{
-		cfg: cfg.withDefaults(), queue: q, sender: s, templates: t, publisher: p, tx: tx, clock: clock,
+		cfg: cfg, queue: q, records: recorder{queue: q, publisher: p, tx: tx}, sender: s,
+		sends: make(chan struct{}, cfg.Senders), room: make(chan struct{}, 1), templates: t, clock: clock,
 		log: logger.With("handler", "email"), observer: observer, owner: host + "/" + id.String(),
 	}, nil
 }
@@ -70,20 +73,31 @@ func (w *Worker) Run(ctx context.Context) error {
 	sending, stopSending := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSending()
 	var inHand sync.WaitGroup
-	w.claimLoop(ctx, func(c Claimed, done func()) {
-		inHand.Add(1)
-		go func() {
-			defer inHand.Done()
-			defer done()
-			w.work(ctx, sending, c)
-		}()
+	stock := make(chan claim, w.stock())
+	inHand.Go(func() {
+		defer close(stock)
+		w.claimLoop(ctx, stock)
 	})
+	// Twice as many as are sent side by side: while some are sent, what others have come to is written.
+	for range 2 * w.cfg.Senders {
+		inHand.Go(func() {
+			for c := range stock {
+				w.taken()
+				w.work(ctx, sending, c.at, c.Claimed)
+			}
+		})
+	}
 
 	finished := make(chan struct{})
 	go func() {
 		inHand.Wait()
 		close(finished)
 	}()
+	select {
+	case <-finished:
+		return nil
+	case <-ctx.Done():
+	}
 	deadline := w.clock.NewTimer(w.cfg.Drain)
 	defer deadline.Stop()
 	select {
@@ -96,45 +110,49 @@ func (w *Worker) Run(ctx context.Context) error {
 	return nil
 }
 
-// claimLoop hands claimed mails to start until ctx ends. It claims no more than can be sent at once,
-// so that a lease only has to cover one attempt.
-func (w *Worker) claimLoop(ctx context.Context, start func(c Claimed, done func())) {
-	free := make(chan struct{}, w.cfg.Senders)
-	for range w.cfg.Senders {
-		free <- struct{}{}
+// claim is a mail that waits to be taken in hand.
+type claim struct {
+	Claimed
+	at time.Time
+}
+
+// stock is how many claimed mails may wait. One look at the queue then serves for several, and they wait no
+// longer than it takes to send a few.
+func (w *Worker) stock() int { return 4 * w.cfg.Senders }
+
+// taken tells the claim loop that there is more room.
+func (w *Worker) taken() {
+	select {
+	case w.room <- struct{}{}:
+	default:
 	}
-	giveBack := func() { free <- struct{}{} }
+}
+
+// claimLoop puts claimed mails into stock until ctx ends. It claims when half of the stock is gone.
+func (w *Worker) claimLoop(ctx context.Context, stock chan<- claim) {
 	troubled := false
-	for {
-		select {
-		case <-free:
-		case <-ctx.Done():
-			return
-		}
-		n := 1
-		for more := true; more && n < w.cfg.Senders; {
+	for ctx.Err() == nil {
+		n := cap(stock) - len(stock)
+		if 2*n < cap(stock) {
 			select {
-			case <-free:
-				n++
-			default:
-				more = false
+			case <-w.room:
+			case <-ctx.Done():
 			}
+			continue
 		}
 		changed := w.queue.Changed()
 		if ctx.Err() != nil {
 			return
 		}
+		at := w.clock.Now()
 		claims, err := w.claim(ctx, n)
 		if err != nil && !troubled {
 			w.log.Warn("cannot claim mails; trying again", "error", err)
 		}
 		troubled = err != nil
 		fault.Point("email.claimed")
-		for range n - len(claims) {
-			giveBack()
-		}
 		for _, c := range claims {
-			start(c, giveBack)
+			stock <- claim{c, at} // there is room: nobody else puts in
 		}
 		if err == nil && len(claims) == n {
 			continue // there may be more

@@ -225,32 +225,59 @@ func TestAMailThatKillsItsWorkers(t *testing.T) {
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *email.Config) { c.Senders = 1 })
-	b.enqueue(t, "r1", "r2")
+	b.enqueue(t, "r1", "r2", "r3", "r4")
 	b.run(t)
 	<-b.sender.calls
+	begun := func() (n int) {
+		for _, e := range b.emails(t) {
+			n += e.Attempts
+		}
+		return n
+	}
+	require.Eventually(t, func() bool { return begun() == 2 }, 10*time.Second, time.Millisecond, "the next one is about to be sent")
 	b.stop()
-	b.sender.answers <- func(ctx context.Context) error { return ctx.Err() } // it must still be alive
+	for range 2 {
+		b.sender.answers <- func(ctx context.Context) error { return ctx.Err() } // it must still be alive
+	}
 	b.join(t)
 	require.Equal(t, "sent", (<-b.done).result)
-	emails := b.emails(t)
-	require.Equal(t, email.StatusSent, emails[0].Status)
-	require.Equal(t, email.StatusQueued, emails[1].Status)
-	require.Zero(t, emails[1].Attempts)
-	require.Empty(t, b.sender.calls, "nothing is begun any more")
-	require.Len(t, b.events(), 1)
+	require.Equal(t, "sent", (<-b.done).result)
+	require.Len(t, b.sender.calls, 1)
+	require.Equal(t, 2, begun(), "nothing is begun any more")
+	for _, e := range b.emails(t) {
+		if e.Attempts == 0 {
+			require.Equal(t, email.StatusQueued, e.Status)
+		} else {
+			require.Equal(t, email.StatusSent, e.Status)
+		}
+	}
+	require.Len(t, b.events(), 2)
+	claims, err := b.store.Claim(t.Context(), "next", 10, time.Minute)
+	require.NoError(t, err)
+	require.Len(t, claims, 2, "the others are there for the next worker at once")
 }
 
 func TestADrainThatTakesTooLong(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *email.Config) { c.Drain = 5 * time.Second; c.Senders = 1 })
+	b := setup(t, func(c *email.Config) {
+		c.Drain, c.Senders, c.Timeout, c.Lease = 5*time.Second, 1, 10*time.Hour, 20*time.Hour
+	})
 	b.enqueue(t, "r1")
 	b.run(t)
 	<-b.sender.calls
 	b.sender.answers <- hangs
 	b.stop()
-	require.NoError(t, b.clock.BlockUntilContext(t.Context(), 2)) // the attempt's limit and the drain's
-	b.clock.Advance(5 * time.Second)
-	b.join(t)
+	require.Eventually(t, func() bool {
+		b.clock.Advance(5 * time.Second)
+		select {
+		case err := <-b.ended:
+			require.NoError(t, err)
+			close(b.ended)
+			return true
+		default:
+			return false
+		}
+	}, 10*time.Second, time.Millisecond)
 	got := b.emails(t)[0]
 	require.Equal(t, email.StatusQueued, got.Status, "the next worker need not wait for the lease")
 	require.Equal(t, 1, got.Attempts)
@@ -319,7 +346,7 @@ func TestAnOutcomeThatCannotBeRecordedAtOnce(t *testing.T) {
 			b.sender.answers <- nil
 			for _, pause := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond} {
 				<-failed
-				b.idle(t)
+				require.NoError(t, b.clock.BlockUntilContext(t.Context(), 2)) // the next look at the queue, and the pause
 				require.Equal(t, email.StatusSending, b.emails(t)[0].Status)
 				require.Empty(t, b.events(), "both or none")
 				b.clock.Advance(pause)

@@ -49,6 +49,8 @@ func Test(t *testing.T, open func(t *testing.T) Subject) {
 		{"a lease that ran out before the attempt", leaseEndsUnsent},
 		{"a lost claim changes nothing", lostClaim},
 		{"an outcome that is rolled back", outcomeRollBack},
+		{"several at once", severalAtOnce},
+		{"several at once that are rolled back", severalRolledBack},
 		{"changed", changed},
 		{"newest first, page by page", pages},
 		{"tenants do not meet", tenants},
@@ -300,6 +302,58 @@ func outcomeRollBack(t *testing.T, s Subject) {
 	}), errBack)
 	require.Equal(t, email.StatusSending, s.list(t, email.Query{})[0].Status)
 	require.NoError(t, s.Queue.Finish(t.Context(), c, email.Outcome{Status: email.StatusSent}))
+}
+
+func severalAtOnce(t *testing.T, s Subject) {
+	s.enqueue(t, mail("e1", "a@example.com"), mail("e1", "b@example.com"), mail("e1", "c@example.com"), mail("e1", "d@example.com"))
+	c := s.claim(t, "a", 10)
+	require.Len(t, c, 4)
+	s.mark(t, c[1])
+	stale := c[3]
+	stale.Fence--
+	lost, err := s.Queue.Record(t.Context(), []email.Step{
+		{Claimed: c[0], Sending: &email.Record{Subject: "Welcome", MessageID: "m@example.com"}},
+		{Claimed: stale, Outcome: &email.Outcome{Status: email.StatusSent}},
+		{Claimed: c[1], Outcome: &email.Outcome{Status: email.StatusSent}},
+		{Claimed: c[2], Outcome: &email.Outcome{Status: email.StatusFailed, Error: "no such template"}},
+	})
+	require.NoError(t, err)
+	require.Equal(t, []error{nil, email.ErrLost, nil, nil}, lost)
+	got := s.list(t, email.Query{}) // newest first
+	require.Equal(t, email.StatusSending, got[3].Status)
+	require.Equal(t, "m@example.com", got[3].MessageID)
+	require.Equal(t, 1, got[3].Attempts)
+	require.Equal(t, email.StatusSent, got[2].Status)
+	require.Equal(t, email.StatusFailed, got[1].Status)
+	require.Equal(t, "no such template", got[1].Error)
+	require.Equal(t, email.StatusQueued, got[0].Status, "a lost claim changes nothing")
+
+	s.Advance(lease)
+	lost, err = s.Queue.Record(t.Context(), []email.Step{
+		{Claimed: c[3], Sending: &email.Record{}}, {Claimed: c[1], Outcome: &email.Outcome{Status: email.StatusSent}},
+	})
+	require.NoError(t, err)
+	require.Equal(t, []error{email.ErrLost, email.ErrLost}, lost, "the lease is over; the mail is finished")
+	_, err = s.Queue.Record(t.Context(), []email.Step{{Claimed: c[3], Outcome: &email.Outcome{Status: email.StatusQueued}}})
+	require.ErrorContains(t, err, "no final status")
+}
+
+func severalRolledBack(t *testing.T, s Subject) {
+	s.enqueue(t, mail("e1", "a@example.com"), mail("e1", "b@example.com"))
+	c := s.claim(t, "a", 10)
+	require.ErrorIs(t, s.Tx.InTx(t.Context(), func(ctx context.Context) error {
+		lost, err := s.Queue.Record(ctx, []email.Step{
+			{Claimed: c[0], Sending: &email.Record{}}, {Claimed: c[1], Outcome: &email.Outcome{Status: email.StatusSent}},
+		})
+		if err != nil || errors.Join(lost...) != nil {
+			return errors.Join(append(lost, err)...)
+		}
+		return errBack
+	}), errBack)
+	for _, e := range s.list(t, email.Query{}) {
+		require.Equal(t, email.StatusQueued, e.Status)
+		require.Zero(t, e.Attempts)
+	}
 }
 
 func changed(t *testing.T, s Subject) {
