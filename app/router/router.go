@@ -99,7 +99,7 @@ func (r *Router) add(set *handler.Bound) error {
 		subscriber = settle.NewTail(r.cfg.Settle, set, r.parts.Log, source, r.parts.Clock, r.parts.Logger)
 	} else {
 		group := settle.NewGroup(r.cfg.Settle, set, policy, r.parts.Store, r.parts.Log, source, r.parts.Clock, r.parts.Logger)
-		subscriber, links = group, append([]message.HandlerMiddleware{middleware.Linger(group.Again())}, links...)
+		subscriber, links = group, append([]message.HandlerMiddleware{middleware.Linger(group.Again(), group.Stops())}, links...)
 	}
 	h := r.router.AddConsumerHandler(set.Name(), set.Name(), starting{subscriber, r.failed}, func(m *message.Message) error {
 		e, _ := event.Handled(m.Context())

@@ -88,6 +88,7 @@ type Group struct {
 	paused atomic.Bool
 	seen   atomic.Int64          // every lane has been told of what the log holds up to here
 	again  chan *message.Message // see Again
+	stops  chan struct{}         // see Stops
 	gaps   chan struct{}         // capacity 1: the bus left something out
 	pause  pauser
 	stands string // why this process stands by; of keep
@@ -104,7 +105,7 @@ func NewGroup(cfg Config, set *handler.Bound, policy handler.Policy, store Store
 	g := &Group{
 		cfg: cfg.withDefaults(), set: set, policy: policy, store: store, log: log, bus: source, clock: clock,
 		logger: logger.With("handler", set.Name()), out: make(chan *message.Message),
-		again: make(chan *message.Message), gaps: make(chan struct{}, 1),
+		again: make(chan *message.Message), stops: make(chan struct{}), gaps: make(chan struct{}, 1),
 	}
 	g.pause.group = g
 	for i := range policy.Lanes {
@@ -125,6 +126,7 @@ func (g *Group) Subscribe(ctx context.Context, topic string) (<-chan *message.Me
 			return nil, fmt.Errorf("subscribe handler set %s to the bus: %w", g.set.Name(), err)
 		}
 	}
+	context.AfterFunc(ctx, func() { close(g.stops) })
 	changed := g.store.ParkedChanged() // before reading: what comes later is announced
 	if err := g.readPaused(ctx); err != nil {
 		return nil, err
@@ -140,15 +142,18 @@ func (g *Group) Subscribe(ctx context.Context, topic string) (<-chan *message.Me
 	go g.keep(ctx, changed)
 	go func() {
 		g.ended.Wait()
-		close(g.again)
 		close(g.out)
 	}()
 	return g.out, nil
 }
 
 // Again brings messages as the channel of Subscribe does, to whoever waits for one already: a
-// consumer need not start a goroutine for each. It closes with that channel.
+// consumer need not start a goroutine for each. It never closes; Stops tells when to wait no longer.
 func (g *Group) Again() <-chan *message.Message { return g.again }
+
+// Stops is closed when the context of Subscribe has ended: what is in hand is finished, and little
+// else comes.
+func (g *Group) Stops() <-chan struct{} { return g.stops }
 
 // Close does nothing: the group ends with the context of Subscribe, and the bus is closed by who
 // opened it.

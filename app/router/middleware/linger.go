@@ -11,19 +11,24 @@ import (
 const maxLingering = 64
 
 // Linger lets the goroutine that Watermill has started for a message handle others of the set when it
-// is done: again hands them over, and ends it when it is closed. A new goroutine for each message would
+// is done: again hands them over, until stops is closed. A new goroutine for each message would
 // have its stack grow anew through the whole chain. Each message is answered when its own handling ends.
-func Linger(again <-chan *message.Message) message.HandlerMiddleware {
+//
+// From the moment its Close begins, Watermill's router starts nothing before all goroutines that it
+// has started are gone. So none may wait then for what only comes after a message that is still to be started.
+func Linger(again <-chan *message.Message, stops <-chan struct{}) message.HandlerMiddleware {
 	var lingering atomic.Int64
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(m *message.Message) ([]*message.Message, error) {
-			for open := true; open; {
+			for m != nil {
 				answer(m, next)
-				if lingering.Add(1) > maxLingering {
-					lingering.Add(-1)
-					break
+				m = nil
+				if lingering.Add(1) <= maxLingering {
+					select {
+					case m = <-again:
+					case <-stops:
+					}
 				}
-				m, open = <-again
 				lingering.Add(-1)
 			}
 			return nil, nil // the router's own answer comes too late to change anything

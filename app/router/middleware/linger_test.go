@@ -15,8 +15,8 @@ import (
 // panic ends the goroutine with its message nacked.
 func TestLinger(t *testing.T) {
 	t.Parallel()
-	again := make(chan *message.Message)
-	handle := middleware.Linger(again)(func(m *message.Message) ([]*message.Message, error) {
+	again, stops := make(chan *message.Message), make(chan struct{})
+	handle := middleware.Linger(again, stops)(func(m *message.Message) ([]*message.Message, error) {
 		switch string(m.Payload) {
 		case "fails":
 			return nil, errors.New("no luck")
@@ -58,7 +58,9 @@ func TestLinger(t *testing.T) {
 	require.Equal(t, "boom", <-ended)
 	answered(panics, false)
 
-	start(message.NewMessage("5", nil))
-	close(again)
+	fifth := message.NewMessage("5", nil)
+	start(fifth)
+	answered(fifth, true)
+	close(stops)
 	require.Nil(t, <-ended)
 }
