@@ -4,14 +4,11 @@ import (
 	"errors"
 	"io"
 	"net/textproto"
-
-	"github.com/leat-dev/leat/app/fault"
 )
 
 // pipeline says MAIL, RCPT and DATA in one go and then reads the three answers (RFC 2920): one way there and back
 // instead of three. Nothing of the content is sent before all three are known.
 func (s *session) pipeline(m composed) (io.WriteCloser, *failure) {
-	fault.Point("smtpmail.before-mail")
 	s.extend()
 	text := s.client.Text
 	mail := "MAIL FROM:<" + m.from + ">"
@@ -39,11 +36,11 @@ func (s *session) pipeline(m composed) (io.WriteCloser, *failure) {
 	if !judged("MAIL", s.answer(text, 250)) {
 		return nil, first
 	}
-	fault.Point("smtpmail.before-rcpt")
+	beforeRcpt()
 	if !judged("RCPT", s.answer(text, 25)) {
 		return nil, first
 	}
-	fault.Point("smtpmail.before-data")
+	beforeData()
 	err = s.answer(text, 354)
 	if first == nil && err == nil {
 		return &content{text.DotWriter(), s, text}, nil

@@ -144,20 +144,20 @@ func (s *session) deliver(m composed) *failure {
 
 // begin says from whom and to whom, and returns where the content goes.
 func (s *session) begin(m composed) (io.WriteCloser, *failure) {
+	fault.Point("smtpmail.before-mail")
 	if offered, _ := s.client.Extension("PIPELINING"); offered {
 		return s.pipeline(m)
 	}
-	fault.Point("smtpmail.before-mail")
 	s.extend()
 	if err := s.client.Mail("<" + m.from + ">"); err != nil {
 		return nil, s.refused("MAIL", err)
 	}
-	fault.Point("smtpmail.before-rcpt")
+	beforeRcpt()
 	s.extend()
 	if err := s.client.Rcpt("<" + m.to + ">"); err != nil {
 		return nil, s.refused("RCPT", err)
 	}
-	fault.Point("smtpmail.before-data")
+	beforeData()
 	s.extend()
 	w, err := s.client.Data()
 	if err != nil {
@@ -165,6 +165,10 @@ func (s *session) begin(m composed) (io.WriteCloser, *failure) {
 	}
 	return w, nil
 }
+
+// The points that both ways to a mail's content pass.
+func beforeRcpt() { fault.Point("smtpmail.before-rcpt") }
+func beforeData() { fault.Point("smtpmail.before-data") }
 
 // refused says what an error before the mail's content means, and ends the mail's transaction.
 func (s *session) refused(step string, err error) *failure {
