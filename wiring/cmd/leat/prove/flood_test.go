@@ -53,7 +53,7 @@ type floodSize struct{ events, keys, rate int }
 func sizeOf(h house) floodSize {
 	size := floodSize{events: 4000, keys: 200, rate: 500}
 	if run.long {
-		size = floodSize{events: 100_000, keys: 1000, rate: 500}
+		size = floodSize{events: run.flood, keys: 1000, rate: 500}
 	}
 	if h.store == "postgres" {
 		size.rate /= 2

@@ -28,6 +28,8 @@ const (
 	faultsVariable = "LEAT_PROVE_FAULTS"
 	// How many processes die at points in the long run, at least.
 	deathsVariable = "LEAT_PROVE_DEATHS"
+	// How many events the poison flood of the long run has in each house.
+	floodVariable = "LEAT_PROVE_FLOOD"
 )
 
 // run is what the tests of one run share.
@@ -38,11 +40,16 @@ var run struct {
 	points  *regexp.Regexp
 	faults  *regexp.Regexp
 	deaths  int
+	flood   int
 	results results
 }
 
-// longDeaths is how many processes die at points in the long run when nobody wants another number.
-const longDeaths = 1000
+// How many processes die at points in the long run, and how many events its flood has, when nobody wants
+// another number.
+const (
+	longDeaths = 1000
+	longFlood  = 100_000
+)
 
 func TestMain(m *testing.M) { os.Exit(runAll(m)) }
 
@@ -83,10 +90,13 @@ func runAll(m *testing.M) int {
 			return 1
 		}
 	}
-	if run.deaths = longDeaths; os.Getenv(deathsVariable) != "" {
-		if run.deaths, err = strconv.Atoi(os.Getenv(deathsVariable)); err != nil {
-			fmt.Fprintf(os.Stderr, "%s: %v\n", deathsVariable, err)
-			return 1
+	run.deaths, run.flood = longDeaths, longFlood
+	for name, to := range map[string]*int{deathsVariable: &run.deaths, floodVariable: &run.flood} {
+		if text := os.Getenv(name); text != "" {
+			if *to, err = strconv.Atoi(text); err != nil {
+				fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+				return 1
+			}
 		}
 	}
 	run.results.commit = commit()
