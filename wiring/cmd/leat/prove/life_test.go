@@ -53,6 +53,7 @@ type life struct {
 
 	clients   sync.WaitGroup // feeds and the operator
 	endClient context.CancelFunc
+	dismiss   func() // the operator, who gives no more dead letters back
 }
 
 // senders is how many mails a process sends side by side; twice as many can be in its hands.
@@ -100,7 +101,16 @@ func beginIn(t *testing.T, h house, seed uint64, around func(dir string) surroun
 		l.feeds = append(l.feeds, feed)
 		l.clients.Go(func() { feed.Run(ctx) })
 	}
-	l.clients.Go(func() { l.load.Operator(ctx, l.prune.Load) })
+	retrying, dismiss := context.WithCancel(ctx)
+	dismissed := make(chan struct{})
+	l.dismiss = func() {
+		dismiss()
+		<-dismissed
+	}
+	l.clients.Go(func() {
+		defer close(dismissed)
+		l.load.Operator(retrying, l.prune.Load)
+	})
 	return l
 }
 
