@@ -344,9 +344,15 @@ func TestAnOutcomeThatCannotBeRecordedAtOnce(t *testing.T) {
 			<-b.sender.calls
 			failed := b.failing(step, 2, errDown)
 			b.sender.answers <- nil
+			soon, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
 			for _, pause := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond} {
-				<-failed
-				require.NoError(t, b.clock.BlockUntilContext(t.Context(), 2)) // the next look at the queue, and the pause
+				select {
+				case <-failed:
+				case <-soon.Done():
+					require.Fail(t, "it is not tried again")
+				}
+				require.NoError(t, b.clock.BlockUntilContext(soon, 2)) // the next look at the queue, and the pause
 				require.Equal(t, email.StatusSending, b.emails(t)[0].Status)
 				require.Empty(t, b.events(), "both or none")
 				b.clock.Advance(pause)
