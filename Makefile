@@ -3,6 +3,8 @@
 SHELL := /bin/sh
 GO    ?= go
 BIN   := bin/leat
+# Without what only debuggers read; stack traces and profiles keep their names.
+LEAN  := -trimpath -ldflags='-s -w'
 
 # Flags for "make test" and "make bench-go", such as TESTFLAGS='-run TestTail -v'.
 TESTFLAGS  ?=
@@ -38,7 +40,7 @@ help: ## List the targets
 build: ## Build the program into bin/
 	$(call step,build)
 	@mkdir -p bin
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./wiring/cmd/leat
+	CGO_ENABLED=0 $(GO) build $(LEAN) -o $(BIN) ./wiring/cmd/leat
 
 run: build ## Run the service on embedded defaults; data goes to ./data
 	$(call step,run)

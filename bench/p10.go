@@ -39,7 +39,7 @@ func buildProgram(ctx context.Context, env *Env) (path string, err error) {
 			return nil, nil, err
 		}
 		path := filepath.Join(env.row.dir, "leat")
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, "./wiring/cmd/leat")
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./wiring/cmd/leat")
 		cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return nil, nil, fmt.Errorf("build the program: %w: %s", err, out)
