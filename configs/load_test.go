@@ -161,7 +161,7 @@ func TestFaultsNameTheKey(t *testing.T) {
 		"no such file":               {file: "MISSING", want: `read the configuration file FILE: no such file or directory`},
 		"log format":                 {file: "log: {format: xml}", want: `log.format: "xml" is not one of auto, text, json`},
 		"components are asked":       {file: "ws: {pong_timeout: 1s}\n", want: `ws.pong_timeout: 1s must be more than`},
-		"email worker":               {file: "email: {lease: 1s}", want: `email.lease: 1s is not at least twice email.timeout`},
+		"email worker":               {file: "email: {lease: 1s}", want: `email.lease: 1s is not at least four times email.timeout`},
 		"smtp without a host":        {file: "smtp: {tls: maybe}", want: `smtp.tls: "maybe" is not`},
 		"sender":                     {file: "smtp: {from: nobody}", want: `smtp.from: "nobody" is no`},
 		"what other keys say":        {file: "email: {from: a@b.c}", want: `email.from: unknown key in FILE`},

@@ -19,7 +19,7 @@ import (
 // ended before the attempt began, or too much of the lease is over; sending ends when the drain is over.
 func (w *Worker) work(running, sending context.Context, claimed time.Time, c Claimed) {
 	log := w.log.With("mail", c.ID, "tenant", c.Requested.Tenant, "event", c.Requested.ID, "template", c.Template)
-	if running.Err() != nil || w.clock.Since(claimed) > w.cfg.Lease/2 {
+	if running.Err() != nil || w.clock.Since(claimed) > w.cfg.Lease/4 {
 		w.release(running, c, log)
 		return
 	}

@@ -29,7 +29,8 @@ type Config struct {
 	Jitter float64 `koanf:"jitter"`
 	// Poll is how often the queue is looked at when nothing wakes the worker. Default 1s.
 	Poll time.Duration `koanf:"poll"`
-	// Lease is how long a mail stays with a worker that has died. Default 2m, at least twice Timeout.
+	// Lease is how long a mail stays with a worker that has died. Default 2m, at least four times Timeout: a claimed
+	// mail may wait for a quarter of it, then for somebody else's attempt, and then has its own.
 	Lease time.Duration `koanf:"lease"`
 	// Timeout bounds one attempt. Default 30s.
 	Timeout time.Duration `koanf:"timeout"`
@@ -101,7 +102,7 @@ func (c Config) Validate() []error {
 	check(c.Poll > 0, "poll", "a positive duration", c.Poll)
 	check(c.Timeout > 0, "timeout", "a positive duration", c.Timeout)
 	check(c.Drain > 0, "drain", "a positive duration", c.Drain)
-	check(c.Lease >= 2*c.Timeout, "lease", "at least twice email.timeout", c.Lease)
+	check(c.Lease >= 4*c.Timeout, "lease", "at least four times email.timeout", c.Lease)
 	return faults
 }
 

@@ -187,7 +187,7 @@ func TestSendersSideBySideAreBounded(t *testing.T) {
 
 func TestACrashWhileSending(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *email.Config) { c.Attempts = 2; c.Lease = time.Minute; c.Poll = time.Minute })
+	b := setup(t, func(c *email.Config) { c.Attempts = 2; c.Poll = time.Minute })
 	b.enqueue(t, "r1")
 	crash := func() {
 		claims, err := b.store.Claim(t.Context(), "the dead", 1, time.Minute)
@@ -260,7 +260,7 @@ func TestDrain(t *testing.T) {
 func TestADrainThatTakesTooLong(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *email.Config) {
-		c.Drain, c.Senders, c.Timeout, c.Lease = 5*time.Second, 1, 10*time.Hour, 20*time.Hour
+		c.Drain, c.Senders, c.Timeout, c.Lease = 5*time.Second, 1, 10*time.Hour, 40*time.Hour
 	})
 	b.enqueue(t, "r1")
 	b.run(t)
@@ -380,7 +380,7 @@ func TestAnOutcomeThatTheLogWillNeverTake(t *testing.T) {
 
 func TestAnOutcomeOfALostClaim(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *email.Config) { c.Lease = time.Minute; c.Timeout = 30 * time.Second; c.Senders = 1 })
+	b := setup(t, func(c *email.Config) { c.Lease = time.Minute; c.Timeout = 15 * time.Second; c.Senders = 1 })
 	b.enqueue(t, "r1")
 	b.run(t)
 	<-b.sender.calls

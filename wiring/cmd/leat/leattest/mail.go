@@ -49,7 +49,7 @@ func (m *MailServer) Settings() []string {
 	host, port, _ := net.SplitHostPort(m.Address)
 	return []string{
 		"smtp.host=" + host, "smtp.port=" + port, "smtp.tls=none", "email.initial=10ms", "email.max=50ms",
-		"email.timeout=2s", "email.lease=4s",
+		"email.timeout=2s", "email.lease=8s",
 	}
 }
 

@@ -104,7 +104,7 @@ func beginMails(t *testing.T, h house) *mails {
 	// Steps of the conversation end before an attempt does, and an attempt long before its lease.
 	m := &mails{life: l, server: startMoodyServer(t, l.dir)}
 	l.settings = slices.Concat(l.settings, m.server.settings(), []string{
-		"smtp.timeout=400ms", "smtp.idle=20ms", "email.timeout=800ms", "email.lease=1600ms", "email.senders=1", "email.poll=20ms",
+		"smtp.timeout=400ms", "smtp.idle=20ms", "email.timeout=800ms", "email.lease=3200ms", "email.senders=1", "email.poll=20ms",
 		"email.initial=5ms", "email.max=10ms", "email.attempts=5",
 	})
 	m.env = []string{"SSL_CERT_FILE=" + m.server.cert, ledger.EffectsVariable + "=" + l.effects()}
