@@ -53,7 +53,8 @@
 // An event that cannot travel (larger than the server accepts) is stepped over with a warning; the
 // sets read it from the log. A message that cannot be read stops nobody: it becomes a dead letter
 // (SetStream, of the tenant _system, whatever tenant its subject claims), and is terminated when that is
-// on disk; without Letters it is logged. A foreign message that the log refuses becomes one of SetForeign.
+// on disk; without Letters it is logged. One that somebody put there before a lane of that slot had its consumer
+// (the first start of a set) is seen by nobody. A foreign message that the log refuses becomes one of SetForeign.
 //
 // # Broadcasts
 //

@@ -138,6 +138,9 @@ func (s *crashes) live(points []string) {
 		return s.house.ordinary(s.t, dir, false)
 	})
 	defer l.end()
+	if l.stranger != nil {
+		s.introduce(l)
+	}
 	for i, point := range points {
 		switch planOf(point).when {
 		case haunted:
@@ -251,9 +254,26 @@ func (s *crashes) recover(l *life) {
 	}
 }
 
-// haunt lets one event kill processes until it is given up.
+// introduce lets a process make its consumers, so that somebody listens to the stranger.
+func (s *crashes) introduce(l *life) {
+	p := l.launch("", 0)
+	if !p.Ready() {
+		s.t.Fatalf("the process ended before it was ready:\n%s", p.Output())
+	}
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	require.NoError(s.t, l.stranger.Introduce(ctx, consumers))
+	p.Stop()
+}
+
+// consumers is how many the sets ledger, side, audit and notify have: one for each lane.
+const consumers = 4 * 8
+
+// haunt lets one event kill processes until it is given up. Each waits until the lanes of the one before
+// are free: else it would begin with another lane, and another event.
 func (s *crashes) haunt(l *life) {
 	for range 4 {
+		time.Sleep(quickLease)
 		p := l.launch("ledger.in-handler", 1)
 		if p.Ready() {
 			l.enter(p)
@@ -264,4 +284,5 @@ func (s *crashes) haunt(l *life) {
 		s.deaths++
 		l.tell("died again in the handler")
 	}
+	time.Sleep(quickLease)
 }

@@ -131,10 +131,12 @@ func (h house) has(point string) bool {
 	return true
 }
 
+const quickLease = 600 * time.Millisecond
+
 // quick makes what only takes time take less of it: the lanes of a dead process are free at once,
 // and what failed is tried again soon.
 var quick = []string{
-	"lanes.lease=600ms", "lanes.poll=100ms", "retry.initial=20ms", "retry.max=100ms", "ws.position_interval=50ms",
-	"email.initial=10ms", "email.max=50ms", "email.timeout=1s", "email.lease=2s", "email.poll=100ms",
+	"lanes.lease=" + quickLease.String(), "lanes.poll=100ms", "retry.initial=20ms", "retry.max=100ms", "ws.position_interval=50ms",
+	"email.initial=10ms", "email.max=50ms", "email.timeout=1s", "email.lease=4s", "email.poll=100ms",
 	"drain.timeout=10s", "log.level=info",
 }

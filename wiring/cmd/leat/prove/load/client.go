@@ -121,7 +121,7 @@ func (c *client) choose() (*call, error) {
 		return c.batch()
 	case c.chance(c.load.cfg.Flags):
 		return c.flag()
-	case c.load.cfg.Stranger != nil && c.chance(c.load.cfg.Strange):
+	case c.load.cfg.Stranger.isKnown() && c.chance(c.load.cfg.Strange):
 		return c.strange()
 	}
 	tenant := c.tenant()

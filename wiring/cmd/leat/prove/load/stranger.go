@@ -3,7 +3,10 @@ package load
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,6 +21,7 @@ import (
 type Stranger struct {
 	stream jetstream.JetStream
 	tenant string
+	known  atomic.Bool // see Introduce
 }
 
 // The foreign stream, and its subjects.
@@ -36,6 +40,23 @@ func NewStranger(ctx context.Context, conn *nats.Conn, tenant string) (*Stranger
 	_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: foreignStream, Subjects: []string{ForeignSubjects}})
 	return &Stranger{stream: js, tenant: tenant}, err
 }
+
+// Introduce returns when the program's stream has so many consumers; before, the stranger sends nothing. Nobody
+// listens to what is put among the program's messages before there is a consumer: the program's own are in the log.
+func (s *Stranger) Introduce(ctx context.Context, consumers int) error {
+	for {
+		stream, err := s.stream.Stream(ctx, "LEAT_EVENTS")
+		if err == nil && stream.CachedInfo().State.Consumers >= consumers {
+			s.known.Store(true)
+			return nil
+		}
+		if wait(ctx, 20*time.Millisecond); ctx.Err() != nil {
+			return fmt.Errorf("the program's stream has not got %d consumers: %w", consumers, errors.Join(err, ctx.Err()))
+		}
+	}
+}
+
+func (s *Stranger) isKnown() bool { return s != nil && s.known.Load() }
 
 func (s *Stranger) send(ctx context.Context, m *nats.Msg) error {
 	_, err := s.stream.PublishMsg(ctx, m)
