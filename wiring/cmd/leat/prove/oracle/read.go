@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -231,11 +232,20 @@ func ReadSide(name string) ([]Effect, error) {
 	}
 	defer func() { _ = f.Close() }()
 	var effects []Effect
+	var torn error
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
+		if torn != nil {
+			return nil, torn
+		}
+		// A process that is killed may leave the beginning of a line, to which the next one's is added. That
+		// effect was not made: nobody has been told that it was.
+		text := lines.Bytes()
+		text = text[max(0, bytes.LastIndexByte(text, '{')):]
 		var l ledger.Line
-		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
-			return nil, fmt.Errorf("read %s: %w", name, err)
+		if err := json.Unmarshal(text, &l); err != nil {
+			torn = fmt.Errorf("read %s: %w", name, err) // unless it is the last
+			continue
 		}
 		effects = append(effects, Effect{
 			Set: "side", Tenant: l.Tenant, EventID: l.Event, Key: l.Key, Position: l.Position, Redriven: l.Redriven, At: l.At,
