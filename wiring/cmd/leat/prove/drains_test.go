@@ -72,7 +72,7 @@ type drained struct {
 // next starts a process. Its leases last, so that a machine that has much else to do is not taken for
 // a process that died.
 func (d *drained) next() *leattest.Process {
-	p := d.launch("", 0, "lanes.lease=10s")
+	p := d.launch("", 0, "lanes.lease=10s", "email.lease=30s")
 	if !p.Ready() {
 		d.t.Fatalf("the process ended before it was ready:\n%s", p.Output())
 	}
