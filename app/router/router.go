@@ -93,13 +93,11 @@ func (r *Router) add(set *handler.Bound) error {
 		return fmt.Errorf("subscribe handler set %s: %w", set.Name(), err)
 	}
 	policy := r.cfg.policyOf(set.Set)
-	var subscriber message.Subscriber
-	links := r.chain(set, policy)
+	var subscriber lingering
 	if set.RunsEverywhere() {
 		subscriber = settle.NewTail(r.cfg.Settle, set, r.parts.Log, source, r.parts.Clock, r.parts.Logger)
 	} else {
-		group := settle.NewGroup(r.cfg.Settle, set, policy, r.parts.Store, r.parts.Log, source, r.parts.Clock, r.parts.Logger)
-		subscriber, links = group, append([]message.HandlerMiddleware{middleware.Linger(group.Again(), group.Stops())}, links...)
+		subscriber = settle.NewGroup(r.cfg.Settle, set, policy, r.parts.Store, r.parts.Log, source, r.parts.Clock, r.parts.Logger)
 	}
 	h := r.router.AddConsumerHandler(set.Name(), set.Name(), starting{subscriber, r.failed}, func(m *message.Message) error {
 		e, _ := event.Handled(m.Context())
@@ -109,8 +107,16 @@ func (r *Router) add(set *handler.Bound) error {
 		}
 		return call.Do(m.Context(), e)
 	})
-	h.AddMiddleware(links...)
+	h.AddMiddleware(middleware.Linger(subscriber.Again(), subscriber.Stops()))
+	h.AddMiddleware(r.chain(set, policy)...)
 	return nil
+}
+
+// lingering is a subscriber whose messages may also be had one after the other by who waits for them.
+type lingering interface {
+	message.Subscriber
+	Again() <-chan *message.Message
+	Stops() <-chan struct{}
 }
 
 // chain returns the links in order, outermost first. The order is what keeps the promises: a dead

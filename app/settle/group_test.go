@@ -517,8 +517,8 @@ func TestTail(t *testing.T) {
 		t.Helper()
 		m := b.next()
 		require.Nil(t, settle.AttemptFrom(m.Context()))
-		e, err := event.FromMessage(m)
-		require.NoError(t, err)
+		e, handled := event.Handled(m.Context())
+		require.True(t, handled)
 		require.Equal(t, p, e.Position)
 		require.Equal(t, handler.Delivery{Set: "one", Attempt: 1}, handler.DeliveryFrom(m.Context()))
 		m.Nack() // a failure is not repeated
@@ -542,6 +542,33 @@ func TestTail(t *testing.T) {
 	b.append("g")
 	b.clock.Advance(time.Second)
 	give(7)
+}
+
+// Who waits for an event gets it, and is told when to wait no longer.
+func TestTailAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tail := b.subscriber("tail").(*settle.Tail)
+	ctx, cancel := context.WithCancel(context.Background())
+	out, err := tail.Subscribe(ctx, "one")
+	require.NoError(t, err)
+	for _, e := range b.append("a", "b", "c") {
+		sent := b.send(e)
+		select {
+		case m := <-tail.Again():
+			got, _ := event.Handled(m.Context())
+			require.Equal(t, e, got)
+			require.False(t, acked(sent))
+			m.Ack()
+		case <-time.After(10 * time.Second):
+			t.Fatal("no message came")
+		}
+		b.wait(sent.Acked(), "the ack")
+	}
+	cancel()
+	b.wait(tail.Stops(), "the end")
+	_, open := <-out
+	require.False(t, open)
 }
 
 // What the bus has left out before its last message is looked for at once, by every lane.

@@ -26,9 +26,12 @@ type Tail struct {
 	clock  clockwork.Clock
 	logger *slog.Logger
 
-	out   chan *message.Message
-	ended sync.WaitGroup
-	at    int64 // handed to the set through here
+	out      chan *message.Message
+	again    chan *message.Message // see Again
+	stops    chan struct{}         // see Stops
+	delivery context.Context       // says how every event comes
+	ended    sync.WaitGroup
+	at       int64 // handed to the set through here
 }
 
 // NewTail returns the tail of a set. It starts nothing before Subscribe.
@@ -36,6 +39,8 @@ func NewTail(cfg Config, set *handler.Bound, log eventlog.Reader, source message
 	return &Tail{
 		cfg: cfg.withDefaults(), set: set, log: log, bus: source, clock: clock,
 		logger: logger.With("handler", set.Name()), out: make(chan *message.Message),
+		again: make(chan *message.Message), stops: make(chan struct{}),
+		delivery: handler.WithDelivery(context.Background(), handler.Delivery{Set: set.Name(), Attempt: 1}),
 	}
 }
 
@@ -50,6 +55,7 @@ func (t *Tail) Subscribe(ctx context.Context, topic string) (<-chan *message.Mes
 	if _, t.at, err = t.log.Bounds(ctx); err != nil {
 		return nil, fmt.Errorf("look at the end of the log: %w", err)
 	}
+	context.AfterFunc(ctx, func() { close(t.stops) })
 	t.ended.Add(1)
 	go t.follow(ctx, messages)
 	go func() {
@@ -58,6 +64,13 @@ func (t *Tail) Subscribe(ctx context.Context, topic string) (<-chan *message.Mes
 	}()
 	return t.out, nil
 }
+
+// Again brings messages as the channel of Subscribe does, to whoever waits for one already: a
+// consumer need not start a goroutine for each. It never closes; Stops tells when to wait no longer.
+func (t *Tail) Again() <-chan *message.Message { return t.again }
+
+// Stops is closed when the context of Subscribe has ended.
+func (t *Tail) Stops() <-chan struct{} { return t.stops }
 
 // Close does nothing: the tail ends with the context of Subscribe.
 func (t *Tail) Close() error { return nil }
@@ -85,7 +98,7 @@ func (t *Tail) follow(ctx context.Context, messages <-chan *message.Message) {
 			case entry.Prev > t.at:
 				t.catchUp(ctx)
 			default:
-				t.give(ctx, entry.Envelope)
+				t.give(ctx, &entry.Envelope)
 			}
 			if ctx.Err() == nil {
 				m.Ack()
@@ -105,7 +118,7 @@ func (t *Tail) catchUp(ctx context.Context) {
 			return
 		}
 		for i := range events {
-			t.give(ctx, events[i])
+			t.give(ctx, &events[i])
 		}
 		if len(events) < t.cfg.Page {
 			t.at = max(t.at, through)
@@ -114,17 +127,24 @@ func (t *Tail) catchUp(ctx context.Context) {
 	}
 }
 
-func (t *Tail) give(ctx context.Context, e event.Envelope) {
+// give hands the event to the set and waits for the end of its handling. The message has no attributes:
+// the event is in its context as the one being handled.
+func (t *Tail) give(ctx context.Context, e *event.Envelope) {
 	if ctx.Err() != nil {
 		return
 	}
 	if _, subscribed := t.set.Call(e.Type); subscribed {
-		m := event.ToMessage(e)
-		m.SetContext(handler.WithDelivery(context.Background(), handler.Delivery{Set: t.set.Name(), Attempt: 1}))
+		m := message.NewMessage(e.ID, e.Data)
+		m.SetContext(event.Handling(t.delivery, e))
 		select {
-		case <-ctx.Done():
-			return
-		case t.out <- m:
+		case t.again <- m:
+		default:
+			select {
+			case <-ctx.Done():
+				return
+			case t.again <- m:
+			case t.out <- m:
+			}
 		}
 		select {
 		case <-m.Acked():

@@ -9,7 +9,7 @@ import (
 	"github.com/leat-dev/leat/app/settle"
 )
 
-// Correlate puts the event into the context as the one being handled: whatever is published with
+// Correlate puts the event into the context as the one being handled, unless it is there: whatever is published with
 // that context carries its correlation id, and its id as causation id.
 func Correlate() message.HandlerMiddleware {
 	return func(next message.HandlerFunc) message.HandlerFunc {
@@ -17,6 +17,8 @@ func Correlate() message.HandlerMiddleware {
 			var e *event.Envelope
 			if a := settle.AttemptFrom(m.Context()); a != nil {
 				e = &a.Event
+			} else if _, there := event.Handled(m.Context()); there {
+				return next(m)
 			} else {
 				read, err := event.FromMessage(m)
 				if err != nil {
