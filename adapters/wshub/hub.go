@@ -68,7 +68,7 @@ func (h *Hub) Push(_ context.Context, e event.Envelope) error {
 	start := h.clock.Now()
 	defer func() { h.observer.Broadcast(h.clock.Since(start)) }()
 
-	slow, err := h.offer(newFrame(e))
+	slow, err := h.offer(e)
 	for _, c := range slow {
 		h.observer.Dropped()
 		h.logger.Warn("a client of the live feed is too slow and is closed", "tenant", e.Tenant, "actor", c.origin.Actor, "remote", c.remote)
@@ -76,18 +76,31 @@ func (h *Hub) Push(_ context.Context, e event.Envelope) error {
 	return err
 }
 
-// offer puts the frame into the queues of those that want it and returns who had no room.
-func (h *Hub) offer(f *frame) (slow []*client, err error) {
+// offer puts the event into the queues of those that want it and returns who had no room.
+func (h *Hub) offer(e event.Envelope) (slow []*client, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	position := f.event.Position
+	position := e.Position
 	if h.closed || position > 0 && position <= h.head.Load() {
 		return nil, nil
 	}
-	if isNew := h.recent.add(f.key); position == 0 && !isNew {
+	if isNew := h.recent.add(keyOf(e)); position == 0 && !isNew {
 		return nil, nil
 	}
-	for c := range h.clients[f.event.Tenant] {
+	clients := h.clients[e.Tenant]
+	if len(clients) > 0 { // a frame costs something even when nobody gets it
+		if slow, err = offerTo(clients, newFrame(e)); err != nil {
+			return slow, err
+		}
+	}
+	if position > 0 {
+		h.head.Store(position)
+	}
+	return slow, nil
+}
+
+func offerTo(clients map[*client]struct{}, f *frame) (slow []*client, err error) {
+	for c := range clients {
 		tooSlow, err := c.offer(f)
 		if err != nil {
 			return slow, err // encoding failed: the next client could not have it either
@@ -95,9 +108,6 @@ func (h *Hub) offer(f *frame) (slow []*client, err error) {
 		if tooSlow {
 			slow = append(slow, c)
 		}
-	}
-	if position > 0 {
-		h.head.Store(position)
 	}
 	return slow, nil
 }
