@@ -17,6 +17,7 @@ import (
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 
+	"github.com/leat-dev/leat/app/plainjson"
 	"github.com/leat-dev/leat/domain"
 )
 
@@ -123,8 +124,8 @@ func (c *Catalogue) Encode(e domain.Event) (Definition, []byte, error) {
 }
 
 // Admit checks data that came from outside against the definition of its type, and returns that,
-// the data as it will be stored (upcast to the current version, white space removed) and, for
-// alerts, the severity. version 0 means the current one.
+// the data as it will be stored (upcast to the current version, white space removed; data itself where it
+// is so already) and, for alerts, the severity. version 0 means the current one.
 func (c *Catalogue) Admit(typ string, version int, data []byte) (Definition, []byte, domain.Severity, error) {
 	known, ok := c.types[typ]
 	if !ok {
@@ -134,21 +135,8 @@ func (c *Catalogue) Admit(typ string, version int, data []byte) (Definition, []b
 		return Definition{}, nil, "", invalid("UNKNOWN_SCHEMA_VERSION", "schemaVersion",
 			fmt.Sprintf("event type %q has no schema version %d; the newest is %d", typ, version, known.version))
 	}
-	if err := checkJSON(data); err != nil {
-		return Definition{}, nil, "", err
-	}
-	var err error
-	if version > 0 {
-		if data, err = known.upcast(version, data); err != nil {
-			return Definition{}, nil, "", invalid("SCHEMA_VALIDATION_ERROR", "data", err.Error())
-		}
-	}
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, data); err != nil {
-		return Definition{}, nil, "", invalid("INVALID_JSON", "data", err.Error())
-	}
-	data = compact.Bytes()
-	if err := known.validate(data); err != nil {
+	data, err := known.current(version, data)
+	if err != nil {
 		return Definition{}, nil, "", err
 	}
 	value, err := known.decode(data)
@@ -156,6 +144,43 @@ func (c *Catalogue) Admit(typ string, version int, data []byte) (Definition, []b
 		return Definition{}, nil, "", invalid("SCHEMA_VALIDATION_ERROR", "data", err.Error())
 	}
 	return known.Definition, data, SeverityOf(known.Definition, value), nil
+}
+
+// current returns data of a version, 0 for the current one, as it will be stored, and checks it.
+func (e *entry) current(version int, data []byte) ([]byte, error) {
+	instance, compact, plain := readPlain(data)
+	if _, isObject := instance.(map[string]any); !plain || !isObject {
+		if err := checkJSON(data); err != nil {
+			return nil, err
+		}
+	}
+	if version > 0 && version < e.version {
+		var err error
+		if data, err = e.upcast(version, data); err != nil {
+			return nil, invalid("SCHEMA_VALIDATION_ERROR", "data", err.Error())
+		}
+		plain = false // as far as is known
+	}
+	if !plain || !compact {
+		var buf bytes.Buffer
+		if err := json.Compact(&buf, data); err != nil {
+			return nil, invalid("INVALID_JSON", "data", err.Error())
+		}
+		data = buf.Bytes()
+	}
+	if !plain {
+		return data, e.validate(data)
+	}
+	return data, e.check(instance)
+}
+
+// readPlain reads data that nobody could misread; of any other it says that it is not plain. compact says that
+// there is no white space to remove.
+func readPlain(data []byte) (instance any, compact, plain bool) {
+	r := plainjson.NewReader(string(data))
+	instance, plain = r.Value()
+	plain = plain && r.End()
+	return instance, !r.Spaced(), plain
 }
 
 // SeverityOf returns the severity of an event when its definition makes it an alert.
@@ -216,6 +241,9 @@ func (e *entry) decode(data []byte) (domain.Event, error) {
 
 // validate checks data of the current version; its error names every field at fault.
 func (e *entry) validate(data []byte) error {
+	if instance, _, plain := readPlain(data); plain {
+		return e.check(instance)
+	}
 	if !utf8.Valid(data) { // parsers mend it, each in its own way, and no text frame may carry it
 		return invalid("INVALID_JSON", "data", "is not valid UTF-8")
 	}
@@ -223,7 +251,12 @@ func (e *entry) validate(data []byte) error {
 	if err != nil {
 		return invalid("INVALID_JSON", "data", err.Error())
 	}
-	err = e.schema.Validate(instance)
+	return e.check(instance)
+}
+
+// check is validate for data that has been read.
+func (e *entry) check(instance any) error {
+	err := e.schema.Validate(instance)
 	if err == nil {
 		if fault := checkKeys(e.schema, instance, "data"); fault != nil {
 			return e.mismatch(&FieldErrors{Fields: []FieldError{*fault}})

@@ -1,8 +1,11 @@
 package event_test
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -358,6 +361,9 @@ func FuzzAdmit(f *testing.F) {
 		if !json.Valid(data) || !json.Valid(got) {
 			t.Fatalf("%q was admitted as %q", data, got)
 		}
+		if twice := keyTwice(t, json.NewDecoder(bytes.NewReader(data))); twice != "" {
+			t.Fatalf("%q was admitted, with the key %q twice", data, twice)
+		}
 		_, again, _, err := c.Admit("order.placed", 0, got)
 		if err != nil || string(again) != string(got) {
 			t.Fatalf("%q became %q the second time, %v", got, again, err)
@@ -370,4 +376,33 @@ func FuzzAdmit(f *testing.F) {
 			t.Fatalf("%q passes the schema, but what it decodes to does not: %v", got, err)
 		}
 	})
+}
+
+// keyTwice reads a value and returns a key that one of its objects has twice.
+func keyTwice(t *testing.T, dec *json.Decoder) (twice string) {
+	t.Helper()
+	start, err := dec.Token()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := map[any]bool{}
+	for dec.More() && (start == json.Delim('{') || start == json.Delim('[')) {
+		if start == json.Delim('{') {
+			key, err := dec.Token()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if keys[key] {
+				twice = fmt.Sprint(key)
+			}
+			keys[key] = true
+		}
+		twice = cmp.Or(keyTwice(t, dec), twice)
+	}
+	if _, opened := start.(json.Delim); opened {
+		if _, err := dec.Token(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return twice
 }

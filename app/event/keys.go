@@ -28,16 +28,30 @@ func checkKeys(s *validator.Schema, instance any, path string) *FieldError {
 				}
 				below, _ = s.AdditionalProperties.(*validator.Schema)
 			}
+			if !holdsKeys(value) {
+				continue
+			}
 			if fault := checkKeys(below, value, path+"."+key); fault != nil {
 				return fault
 			}
 		}
 	case []any:
 		for i, value := range v {
+			if !holdsKeys(value) {
+				continue
+			}
 			if fault := checkKeys(s.Items2020, value, fmt.Sprintf("%s.%d", path, i)); fault != nil {
 				return fault
 			}
 		}
 	}
 	return nil
+}
+
+func holdsKeys(value any) bool {
+	switch value.(type) {
+	case map[string]any, []any:
+		return true
+	}
+	return false
 }
