@@ -31,6 +31,9 @@ func (s *Server) logRequest(r *http.Request, res *response, start time.Time) {
 	if res.status >= http.StatusInternalServerError && r.Context().Err() == nil {
 		level = slog.LevelInfo
 	}
+	if !s.logger.Enabled(r.Context(), level) {
+		return // as is the rule: nothing is put together for it
+	}
 	s.logger.LogAttrs(r.Context(), level, "request", infoFrom(r.Context()).attrs(
 		slog.Int("status", res.status), slog.Duration("took", time.Since(start)))...)
 }

@@ -7,18 +7,73 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/leat-dev/leat/app/event"
+	"github.com/leat-dev/leat/app/plainjson"
 	"github.com/leat-dev/leat/domain"
 )
 
-// parseEvent reads the body of a publish call. It goes through the text once and keeps the data as
-// it is: that is the catalogue's to check, and the publisher checks the attributes. What it
-// refuses itself is a body that JSON parsers could read in more than one way, and keys that it does not know,
-// since whoever sent them expects them to have an effect.
+// parseEvent reads the body of a publish call. It keeps the data as it is: that is the catalogue's to
+// check, and the publisher checks the attributes. What it refuses itself is a body that JSON parsers could
+// read in more than one way, and keys that it does not know, since whoever sent them expects them to have
+// an effect.
 func parseEvent(body []byte) (event.Raw, error) {
+	if raw, plain := plainEvent(body); plain {
+		return raw, nil
+	}
+	return carefulEvent(body)
+}
+
+// plainEvent reads a body that there is nothing to say about. Of any other it says that it is not plain;
+// nor is one that gives an attribute without a value, so that what has a value already is there twice.
+func plainEvent(body []byte) (raw event.Raw, plain bool) {
+	r := plainjson.NewReader(string(body))
+	text := func(into *string) bool {
+		s, ok := r.String()
+		if !ok || s == "" || *into != "" {
+			return false
+		}
+		*into = strings.Clone(s) // or the attribute would keep the whole body in memory
+		return true
+	}
+	plain = r.Object(func(key string) bool {
+		switch key {
+		case "eventType":
+			return text(&raw.Type)
+		case "source":
+			return text(&raw.Source)
+		case "id":
+			return text(&raw.ID)
+		case "subject":
+			return text(&raw.Subject)
+		case "partitionKey":
+			return text(&raw.PartitionKey)
+		case "timestamp":
+			var s string
+			return raw.Time.IsZero() && text(&s) && readTime(key, s, &raw.Time) == nil && !raw.Time.IsZero()
+		case "schemaVersion":
+			from, to, ok := r.Skip()
+			return ok && raw.SchemaVersion == 0 && readVersion(key, body[from:to], &raw.SchemaVersion) == nil
+		case "data":
+			from, to, ok := r.Skip()
+			if !ok || raw.Data != nil {
+				return false
+			}
+			raw.Data = body[from:to:to]
+			return true
+		case "metadata":
+			return r.Object(func(key string) bool { return key == "correlationId" && text(&raw.CorrelationID) }) && raw.CorrelationID != ""
+		}
+		return false
+	})
+	return raw, plain && r.End() && raw.Type != "" && raw.Source != "" && raw.Data != nil
+}
+
+// carefulEvent reads any body and says all that is wrong with it.
+func carefulEvent(body []byte) (event.Raw, error) {
 	if !utf8.Valid(body) {
 		return event.Raw{}, malformed("", "the body is not valid UTF-8")
 	}
@@ -34,7 +89,13 @@ func parseEvent(body []byte) (event.Raw, error) {
 		"id":           text(&raw.ID),
 		"subject":      text(&raw.Subject),
 		"partitionKey": text(&raw.PartitionKey),
-		"timestamp":    func(field string, value []byte) error { return readTime(field, value, &raw.Time) },
+		"timestamp": func(field string, value []byte) error {
+			var text string
+			if err := readString(field, value, &text); err != nil {
+				return err
+			}
+			return readTime(field, text, &raw.Time)
+		},
 		"schemaVersion": func(field string, value []byte) error {
 			return readVersion(field, value, &raw.SchemaVersion)
 		},
@@ -118,11 +179,7 @@ func readString(field string, value []byte, into *string) error {
 	return json.Unmarshal(value, into)
 }
 
-func readTime(field string, value []byte, into *time.Time) error {
-	var text string
-	if err := readString(field, value, &text); err != nil {
-		return err
-	}
+func readTime(field, text string, into *time.Time) error {
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
 		return refused("INVALID_FIELD", field, "must be a time in RFC 3339, such as 2023-05-20T13:45:30Z")

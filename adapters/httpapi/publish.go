@@ -88,6 +88,9 @@ func wrongMediaType(r *http.Request) string {
 		return fmt.Sprintf("content encoding %q is not accepted; send the body as it is", encoding)
 	}
 	given := r.Header.Get("Content-Type")
+	if given == "application/json" {
+		return ""
+	}
 	kind, params, err := mime.ParseMediaType(given)
 	charset := params["charset"]
 	if err != nil || kind != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") {

@@ -312,3 +312,59 @@ func FuzzPublish(f *testing.F) {
 		}
 	})
 }
+
+// A body that is found to be plain is what the careful reader makes of it as well.
+func TestPlainBodies(t *testing.T) {
+	t.Parallel()
+	const ok = `"eventType":"a.b","source":"s","data":{}`
+	for body, plain := range map[string]bool{
+		wholeEvent:     true,
+		`{` + ok + `}`: true,
+		" { \"\\u0065ventType\" : \"a.\\u0062\", \"source\":\"s\", \"data\" : [ null, 1e2, true ] } \n": true,
+		`{` + ok + `,"subject":"ä\ud83d\ude00"}`:                                                        true,
+		`{` + ok + `,"subject":""}`:                                                                     false, // as good, but seldom
+		`{` + ok + `,"metadata":{}}`:                                                                    false,
+		`{` + ok + `,"id":"1","id":"2"}`:                                                                false,
+		`{` + ok + `,"data":{}}`:                                                                        false,
+		`{` + ok + `,"schemaVersion":1,"schemaVersion":2}`:                                              false,
+		`{` + ok + `,"metadata":{"correlationId":"c"},"metadata":{"correlationId":"c"}}`:                false,
+		`{` + ok + `,"timestamp":"0001-01-01T00:00:00Z","timestamp":"2023-05-20T13:45:30Z"}`:            false,
+		`{` + ok + `,"timestamp":"2023-05-20T13:45:30+02:00"}`:                                          true,
+		`{` + ok + `,"schemaVersion":1.0}`:                                                              false,
+		`{` + ok + `,"tenant":"t"}`:                                                                     false,
+		`{` + ok + `} {}`:                                                                               false,
+		`{"source":"s","data":{}}`:                                                                      false,
+		"{" + ok + ",\"subject\":\"\xff\"}":                                                             false,
+	} {
+		raw, got := httpapi.PlainEvent([]byte(body))
+		require.Equal(t, plain, got, body)
+		if !plain {
+			continue
+		}
+		want, err := httpapi.CarefulEvent([]byte(body))
+		require.NoError(t, err, body)
+		require.Equal(t, want, raw, body)
+	}
+}
+
+// FuzzPlainBodies holds that the two ways of reading a body do not differ where both will have it.
+func FuzzPlainBodies(f *testing.F) {
+	for _, seed := range []string{
+		wholeEvent, `{"eventType":"a.b","source":"s","data":{"a":[1,{"b":null}]},"metadata":{"correlationId":"c"}}`,
+		`{"eventType":"a.b","eventType":"c.d","source":"s","data":7}`, `{"eventType":"\ud800","source":"\u0000","data":[[[[1]]]],"schemaVersion":07}`,
+		`{"eventType":"a.b","source":"s","data":{},"timestamp":"2023-05-20T13:45:30.5+02:00"}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		raw, plain := httpapi.PlainEvent(body)
+		if !plain {
+			return
+		}
+		want, err := httpapi.CarefulEvent(body)
+		require.NoError(t, err)
+		require.True(t, want.Time.Equal(raw.Time))
+		want.Time = raw.Time
+		require.Equal(t, want, raw)
+	})
+}

@@ -58,6 +58,9 @@ func newTraceID() string {
 // traceParent returns the trace context that an event published with ctx belongs to, "" when there
 // is none.
 func traceParent(ctx context.Context) string {
+	if !trace.SpanContextFromContext(ctx).IsValid() {
+		return ""
+	}
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
 	return carrier["traceparent"]

@@ -190,12 +190,18 @@ func (s *Server) dispatch(mux *http.ServeMux) http.Handler {
 }
 
 // only gives a request to the mux where that has a route, and to nothing where it has none. It asks the
-// mux's own answer whether another method would have one.
+// mux's own answer whether another method would have one. Where the route has no wildcards, whose values
+// the mux would note, there is no need to look for it again.
 func (s *Server) only(mux *http.ServeMux, nothing http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		found, pattern := mux.Handler(r)
 		if pattern != "" {
-			mux.ServeHTTP(w, r)
+			if strings.Contains(pattern, "{") {
+				mux.ServeHTTP(w, r)
+			} else {
+				r.Pattern = pattern
+				found.ServeHTTP(w, r)
+			}
 			return
 		}
 		probe := &headerProbe{header: http.Header{}}

@@ -69,6 +69,9 @@ func (r *recent) read(after, head int64, slots eventlog.SlotSet, limit int) (fou
 		return nil, 0, false
 	}
 	first := sort.Search(len(r.events), func(i int) bool { return r.events[i].Position > after })
+	if slots == 0 || slots == ^eventlog.SlotSet(0) {
+		found = make([]event.Envelope, 0, min(limit, len(r.events)-first))
+	}
 	for i := first; i < len(r.events) && r.events[i].Position <= head; i++ {
 		if e := &r.events[i]; slots.Has(e.Slot) {
 			if found = append(found, *e); len(found) == limit {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jonboulle/clockwork"
 	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
@@ -224,7 +225,7 @@ func (p *Publisher) complete(ctx context.Context, e *event.Envelope, now time.Ti
 			}
 		}
 	}
-	if e.TraceParent == "" {
+	if e.TraceParent == "" && trace.SpanContextFromContext(ctx).IsValid() {
 		carrier := propagation.MapCarrier{}
 		propagation.TraceContext{}.Inject(ctx, carrier)
 		e.TraceParent = carrier[event.MetaTraceParent]
