@@ -82,9 +82,12 @@ func (b *Bus) Publish(_ context.Context, entries []bus.Entry) error {
 	if n := len(b.recent); n > 0 && len(entries) > 0 && entries[0].Prev != b.recent[n-1].Position {
 		b.recent, b.bytes = nil, 0
 	}
+	if n := len(b.recent); n > b.cfg.Recent && n+len(entries) > 2*b.cfg.Recent {
+		b.clear() // before there is no room
+	}
 	b.recent = append(b.recent, entries...)
-	for _, e := range entries {
-		b.bytes += len(e.Data)
+	for i := range entries {
+		b.bytes += len(entries[i].Data)
 	}
 	if len(b.recent) > 2*b.cfg.Recent || b.bytes > 2*b.cfg.RecentBytes {
 		b.clear()

@@ -28,6 +28,9 @@ type recent struct {
 func (r *recent) add(events []event.Envelope) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if n := len(r.events); n > recentEvents && n+len(events) > 2*recentEvents {
+		r.clear() // before there is no room
+	}
 	r.events = append(r.events, events...)
 	for i := range events {
 		r.bytes += len(events[i].Data)
