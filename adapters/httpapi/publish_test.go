@@ -145,6 +145,37 @@ func TestPublishBoundsTheBody(t *testing.T) {
 	require.Len(t, b.pub.raws, 1)
 }
 
+// What a request says of its length, and what comes, may differ.
+func TestPublishReadsBodiesOfAnyLength(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	b.cfg.MaxBody = 100_000
+	server := b.server(t)
+	call := func(body string, length int64) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("POST", "/v1/events", strings.NewReader(body))
+		r.Host, r.ContentLength = "localhost", length
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		server.Handler().ServeHTTP(w, r)
+		return w
+	}
+	event := func(n int) string {
+		return `{"eventType":"a.b","source":"s","data":{"x":"` + strings.Repeat("x", n) + `"}}`
+	}
+	for _, n := range []int{10, 16 << 10, 90_000} {
+		body := event(n)
+		for _, length := range []int64{int64(len(body)), -1} {
+			require.Equal(t, http.StatusAccepted, call(body, length).Code, "%d bytes, length %d", len(body), length)
+			require.Len(t, b.pub.raws[len(b.pub.raws)-1].Data, n+len(`{"x":""}`))
+		}
+	}
+	errorOf(t, call(event(100_000), -1), 413, "BODY_TOO_LARGE")
+	errorOf(t, call(event(100_000), int64(len(event(100_000)))), 413, "BODY_TOO_LARGE")
+	require.Contains(t, errorOf(t, call(event(10), 1000), 400, "INVALID_JSON").Message, "ended too early")
+	require.Contains(t, errorOf(t, call("", 1000), 400, "INVALID_JSON").Message, "ended too early")
+	require.Len(t, b.pub.raws, 6)
+}
+
 func TestPublishErrors(t *testing.T) {
 	t.Parallel()
 	fields := &event.FieldErrors{Fields: []event.FieldError{
