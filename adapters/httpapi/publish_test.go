@@ -348,33 +348,26 @@ func FuzzPublish(f *testing.F) {
 func TestPlainBodies(t *testing.T) {
 	t.Parallel()
 	const ok = `"eventType":"a.b","source":"s","data":{}`
-	for body, plain := range map[string]bool{
-		wholeEvent:     true,
-		`{` + ok + `}`: true,
-		" { \"\\u0065ventType\" : \"a.\\u0062\", \"source\":\"s\", \"data\" : [ null, 1e2, true ] } \n": true,
-		`{` + ok + `,"subject":"ä\ud83d\ude00"}`:                                                        true,
-		`{` + ok + `,"subject":""}`:                                                                     false, // as good, but seldom
-		`{` + ok + `,"metadata":{}}`:                                                                    false,
-		`{` + ok + `,"id":"1","id":"2"}`:                                                                false,
-		`{` + ok + `,"data":{}}`:                                                                        false,
-		`{` + ok + `,"schemaVersion":1,"schemaVersion":2}`:                                              false,
-		`{` + ok + `,"metadata":{"correlationId":"c"},"metadata":{"correlationId":"c"}}`:                false,
-		`{` + ok + `,"timestamp":"0001-01-01T00:00:00Z","timestamp":"2023-05-20T13:45:30Z"}`:            false,
-		`{` + ok + `,"timestamp":"2023-05-20T13:45:30+02:00"}`:                                          true,
-		`{` + ok + `,"schemaVersion":1.0}`:                                                              false,
-		`{` + ok + `,"tenant":"t"}`:                                                                     false,
-		`{` + ok + `} {}`:                                                                               false,
-		`{"source":"s","data":{}}`:                                                                      false,
-		"{" + ok + ",\"subject\":\"\xff\"}":                                                             false,
+	for _, body := range []string{
+		wholeEvent, `{` + ok + `}`, `{` + ok + `,"subject":"ä\ud83d\ude00"}`, `{` + ok + `,"timestamp":"2023-05-20T13:45:30+02:00"}`,
+		" { \"\\u0065ventType\" : \"a.\\u0062\", \"source\":\"s\", \"data\" : [ null, 1e2, true ] } \n",
 	} {
-		raw, got := httpapi.PlainEvent([]byte(body))
-		require.Equal(t, plain, got, body)
-		if !plain {
-			continue
-		}
+		raw, plain := httpapi.PlainEvent([]byte(body))
+		require.True(t, plain, body)
 		want, err := httpapi.CarefulEvent([]byte(body))
 		require.NoError(t, err, body)
 		require.Equal(t, want, raw, body)
+	}
+	for _, body := range []string{
+		`{` + ok + `,"subject":""}`, `{` + ok + `,"metadata":{}}`, // as good, but seldom
+		`{` + ok + `,"id":"1","id":"2"}`, `{` + ok + `,"data":{}}`, `{` + ok + `,"schemaVersion":1,"schemaVersion":2}`,
+		`{` + ok + `,"metadata":{"correlationId":"c"},"metadata":{"correlationId":"c"}}`,
+		`{` + ok + `,"timestamp":"0001-01-01T00:00:00Z","timestamp":"2023-05-20T13:45:30Z"}`,
+		`{` + ok + `,"schemaVersion":1.0}`, `{` + ok + `,"tenant":"t"}`, `{` + ok + `} {}`, `{"source":"s","data":{}}`,
+		"{" + ok + ",\"subject\":\"\xff\"}",
+	} {
+		_, plain := httpapi.PlainEvent([]byte(body))
+		require.False(t, plain, body)
 	}
 }
 
