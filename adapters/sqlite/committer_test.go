@@ -151,6 +151,7 @@ func TestLostTransaction(t *testing.T) {
 		"rollback by a constraint": "INSERT OR ROLLBACK INTO leat_log_state (one, pruned_through) VALUES (1, 1)",
 		"a caller's rollback":      "ROLLBACK",
 		"a caller's commit":        "COMMIT",
+		"a caller's release":       "RELEASE leat0",
 	} {
 		for _, swallowed := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, swallowed %v", name, swallowed), func(t *testing.T) {

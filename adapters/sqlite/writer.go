@@ -167,12 +167,9 @@ func (w *writer) commit() error {
 }
 
 func (w *writer) rollback() {
-	w.open = false
+	w.open, w.gone = false, false
 	w.forget()
-	if !w.gone {
-		_, _ = w.exec("ROLLBACK") // an error means that there is nothing to roll back
-	}
-	w.gone = false
+	_, _ = w.exec("ROLLBACK") // an error means that there is nothing to roll back
 }
 
 // Savepoints are named by their depth, so that there are few statements to keep.
