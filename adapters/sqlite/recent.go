@@ -49,8 +49,9 @@ func (r *recent) clear() {
 		r.bytes += len(r.events[first].Data)
 	}
 	r.base = r.events[first-1].Position
-	// A copy: the rest can be collected.
-	r.events = append(make([]event.Envelope, 0, 2*recentEvents), r.events[first:]...)
+	n := copy(r.events, r.events[first:]) // whoever reads has copies
+	clear(r.events[n:])
+	r.events = r.events[:n]
 }
 
 // forget drops everything; what follows the position is kept from now on.
