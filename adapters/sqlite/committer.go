@@ -18,6 +18,8 @@ const (
 	gatherMin = 8                      // with so many, others are likely to come: those of the commit before
 	gatherFor = 300 * time.Microsecond // how long to wait for them, or for a lane that goes on
 	yieldFor  = 2 * time.Millisecond   // how long goroutines that are ready to run may go before a commit
+	heldRows  = 100                    // so many events are not held back for more
+	idleRows  = 20                     // so many are worth a statement where one would wait
 	batchFor  = 20 * time.Millisecond  // how long callers are taken in, where their functions are slow
 	queueSize = 1024                   // how many callers wait in order; more wait for room
 )
@@ -36,6 +38,8 @@ type committer struct {
 	// What follows belongs to the goroutine. It is here and not on its stack because a function of
 	// a caller may end the goroutine (runtime.Goexit); another one then goes on with the batch.
 	batch    []*request    // applied, not committed
+	held     []*request    // appends that came after these, to be applied together
+	rows     int           // how many events they have
 	running  bool          // a transaction is open
 	patience time.Duration // batchFor
 	callers  int           // in the batch, who are told only after the commit
@@ -50,6 +54,7 @@ type request struct {
 	fn    func(t *tx) error
 	alone func() error // instead of fn: runs between transactions
 	bare  bool         // fn needs no savepoint
+	add   *appending   // all that fn does is to append these
 	work  *settle.Work // fn settles it
 	state atomic.Int32
 	done  chan struct{} // closed when the outcome is known
@@ -104,10 +109,26 @@ func (c *committer) exclusively(ctx context.Context, fn func() error) error {
 	return c.await(&request{ctx: ctx, alone: fn, done: make(chan struct{})})
 }
 
+// append puts events into the log, in one statement with those of others where they come together.
+func (c *committer) append(ctx context.Context, a *appending) error {
+	r := &request{ctx: ctx, bare: len(a.events) == 1, add: a, done: make(chan struct{})}
+	r.fn = func(t *tx) error { return c.db.insert(t, a) }
+	if err := c.enqueue(r); err != nil {
+		return err
+	}
+	a.name() // meanwhile
+	return r.await()
+}
+
 func (c *committer) await(r *request) error {
 	if err := c.enqueue(r); err != nil {
 		return err
 	}
+	return r.await()
+}
+
+// await waits for the outcome of a request that is in the queue.
+func (r *request) await() error {
 	select {
 	case <-r.done:
 	case <-r.ctx.Done():
@@ -180,7 +201,7 @@ func (c *committer) gather() {
 	var company *time.Timer
 	began := time.Now() // of the machine: this is about callers who wait, not about what is stored
 	yielded := false    // since somebody came
-	for !c.w.gone && len(c.batch) < maxBatch && time.Since(began) < c.patience {
+	for !c.w.gone && len(c.batch)+len(c.held) < maxBatch && time.Since(began) < c.patience {
 		select {
 		case r, ok := <-c.queue:
 			if !ok {
@@ -191,13 +212,17 @@ func (c *committer) gather() {
 			continue
 		default:
 		}
-		goesOn := c.lanes.expected()
-		if !goesOn && (c.callers < gatherMin || c.callers >= c.before) {
+		goesOn, callers := c.lanes.expected(), c.callers+len(c.held)
+		if !goesOn && (callers < gatherMin || callers >= c.before) {
 			if yielded || time.Since(began) > yieldFor {
 				return
 			}
 			runtime.Gosched()
 			yielded = true
+			continue
+		}
+		if c.rows >= idleRows { // rather than wait
+			c.flush()
 			continue
 		}
 		switch {
@@ -250,6 +275,11 @@ func (c *committer) take(r *request) {
 		}
 		c.running = true
 	}
+	if r.add != nil {
+		c.hold(r)
+		return
+	}
+	c.flush()
 	if r.work == nil && !r.bare {
 		// It may look at cursors, or change them.
 		if err := c.lanes.moveCursors(c.db, c.w); err != nil {
@@ -258,6 +288,63 @@ func (c *committer) take(r *request) {
 		}
 	}
 	c.apply(r)
+}
+
+// hold keeps an append back for those that come next. It goes before whatever else does.
+func (c *committer) hold(r *request) {
+	c.held = append(c.held, r)
+	if c.rows += len(r.add.events); c.rows >= heldRows {
+		c.flush()
+	}
+}
+
+// flush applies the appends that were held, many together; when one of those fails, each alone.
+func (c *committer) flush() {
+	held := c.held
+	c.held, c.rows = c.held[:0], 0
+	for rest := held; len(rest) > 0; {
+		group := rest[:groupOf(rest)]
+		if len(group) == 1 || !c.together(group) {
+			for _, r := range group {
+				c.apply(r)
+			}
+		}
+		rest = rest[len(group):]
+	}
+	clear(held)
+}
+
+// groupOf returns how many of the appends go together: where each has one event, as many as one statement does,
+// which needs no savepoint.
+func groupOf(held []*request) int {
+	for _, r := range held {
+		if !r.bare {
+			return len(held)
+		}
+	}
+	return rowsAtOnce(len(held))
+}
+
+func (c *committer) together(group []*request) bool {
+	calls, bare := make([]*appending, len(group)), true
+	for i, r := range group {
+		calls[i], bare = r.add, bare && r.bare
+	}
+	t := &tx{db: c.db, w: c.w}
+	insert := func() error { return c.db.insert(t, calls...) }
+	var err error
+	if bare {
+		err = insert()
+	} else {
+		err = t.nested(insert)
+	}
+	if err != nil || c.w.gone {
+		return false
+	}
+	group[0].touched, group[0].appended = t.touched, t.appended // the order is that of the batch
+	c.batch = append(c.batch, group...)
+	c.callers += len(group)
+	return true
 }
 
 // apply runs a request's function under its savepoint. One that succeeds joins the batch; one
@@ -305,6 +392,7 @@ func (r *request) guard(fn func() error) {
 
 // finish commits the batch and tells its callers.
 func (c *committer) finish() {
+	c.flush()
 	batch := c.batch
 	c.batch, c.running, c.before, c.callers = nil, false, c.callers, 0
 	fault.Point("sqlite.before-commit")

@@ -10,6 +10,10 @@
 // wait for anything but the database, and must not call InTx with a context that does not carry
 // its transaction: it would wait for itself.
 //
+// Appends outside a transaction are held back for those that come next, and inserted with one
+// statement before anything else runs that came later. A statement that fails is undone by SQLite, and
+// each of its appends is tried alone.
+//
 // Reads outside a transaction go to a pool of read-only connections and never wait for the writer.
 //
 // # What is promised

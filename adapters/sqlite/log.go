@@ -2,86 +2,15 @@ package sqlite
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/base32"
 	"encoding/json"
 	"errors"
 
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
-	"github.com/leat-dev/leat/app/fault"
 )
 
 var _ eventlog.Log = (*DB)(nil)
-
-// Append implements eventlog.Appender. The position is given here; Recorded is the clock's time,
-// cut to microseconds.
-func (db *DB) Append(ctx context.Context, events []event.Envelope) ([]eventlog.Receipt, error) {
-	if len(events) == 0 {
-		return nil, nil
-	}
-	receipts := make([]eventlog.Receipt, len(events))
-	err := db.submit(ctx, len(events) == 1, func(t *tx) error {
-		now := db.now()
-		for i := range events {
-			r, err := db.insert(t, &events[i], now)
-			if err != nil {
-				return doing("append to the log", err)
-			}
-			receipts[i] = r
-			if !r.Duplicate {
-				t.touch(TopicLog)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return receipts, nil
-}
-
-func (db *DB) insert(t *tx, e *event.Envelope, now int64) (eventlog.Receipt, error) {
-	data := e.Data
-	if data == nil {
-		data = []byte{}
-	}
-	res, err := t.w.exec(db.q.insertEvent, event.SlotOf(e.Tenant, e.PartitionKey), e.ID, e.Source, e.Tenant, e.Type, e.SchemaVersion,
-		string(e.Kind), string(e.Severity), e.Subject, e.Actor, micros(e.Time), e.PartitionKey, e.CorrelationID, e.CausationID,
-		e.Depth, e.TraceParent, now, data)
-	if err != nil {
-		return eventlog.Receipt{}, err
-	}
-	fault.Point("sqlite.inserted")
-	r := eventlog.Receipt{EventID: e.ID, Receipt: receipt(e.Tenant, e.Source, e.ID)}
-	n, err := res.RowsAffected()
-	if err != nil {
-		return r, err
-	}
-	if n > 0 {
-		position, err := res.LastInsertId()
-		if err != nil {
-			return r, err
-		}
-		t.appended = append(t.appended, asRead(*e, position, now))
-	} else {
-		r.Duplicate = true
-		if err := t.w.row(db.q.findFirst, []any{e.ID, e.Source, e.Tenant}, &now); err != nil {
-			return r, err
-		}
-	}
-	r.Recorded = fromMicros(now)
-	return r, nil
-}
-
-var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
-
-// receipt names an acceptance: the same for the same tenant, source and id, on every store.
-func receipt(tenant, source, id string) string {
-	sum := sha256.Sum256([]byte(tenant + "\x00" + source + "\x00" + id))
-	return "rcpt_" + lowerBase32.EncodeToString(sum[:10])
-}
 
 // Read implements eventlog.Reader.
 func (db *DB) Read(ctx context.Context, after int64, slots eventlog.SlotSet, limit int) ([]event.Envelope, int64, error) {

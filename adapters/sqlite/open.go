@@ -122,7 +122,7 @@ func (db *DB) start(ctx context.Context) (err error) {
 	if err != nil {
 		return unavailable(db.path, err)
 	}
-	w, err := newWriter(conn)
+	w, err := newWriter(conn, db.Table("log"))
 	if err != nil {
 		return unavailable(db.path, errors.Join(err, conn.Close()))
 	}

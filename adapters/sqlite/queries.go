@@ -9,8 +9,8 @@ const columns = `position, slot, id, source, tenant, type, schema_version, kind,
 // queries holds the statements with the table prefix in place.
 type queries struct {
 	// The log.
-	insertEvent, findFirst, head, first, readAll, readSlots, at, find, identity string
-	minimumCursor, prunable, pruneEvents, prunedThrough                         string
+	findFirst, newestBut, head, first, readAll, readSlots, at, find, identity string
+	minimumCursor, prunable, pruneEvents, prunedThrough                       string
 
 	// Handler sets and their lanes.
 	setExists, insertSet, updateSet, insertCursors, setPaused                        string
@@ -30,10 +30,8 @@ type queries struct {
 func newQueries(prefix string) queries {
 	in := func(query string) string { return strings.ReplaceAll(query, defaultPrefix, prefix) }
 	return queries{
-		insertEvent: in(`INSERT INTO leat_log (slot, id, source, tenant, type, schema_version, kind, severity, subject, actor, time,
-			partition_key, correlation_id, causation_id, depth, trace_parent, recorded, data)
-			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id, source, tenant) DO NOTHING`),
-		findFirst: in(`SELECT recorded FROM leat_log WHERE id = ? AND source = ? AND tenant = ?`),
+		findFirst: in(`SELECT position, recorded FROM leat_log WHERE id = ? AND source = ? AND tenant = ?`),
+		newestBut: in(`SELECT coalesce((SELECT position FROM leat_log ORDER BY position DESC LIMIT 1 OFFSET ?), 0)`),
 		head:      in(`SELECT max(coalesce((SELECT max(position) FROM leat_log), 0), pruned_through) FROM leat_log_state`),
 		first:     in(`SELECT coalesce((SELECT min(position) FROM leat_log WHERE position > pruned_through), pruned_through + 1) FROM leat_log_state`),
 		readAll:   in(`SELECT ` + columns + ` FROM leat_log WHERE position > ? AND position <= ? ORDER BY position LIMIT ?`),

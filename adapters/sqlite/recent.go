@@ -87,8 +87,9 @@ func (r *recent) read(after, head int64, slots eventlog.SlotSet, limit int) (fou
 }
 
 // asRead is what a reader gets of an event that was just inserted.
-func asRead(e event.Envelope, position, recorded int64) event.Envelope {
-	e.Position, e.Slot = position, event.SlotOf(e.Tenant, e.PartitionKey)
+func asRead(from entry, position, recorded int64) event.Envelope {
+	e := *from.event
+	e.Position, e.Slot = position, from.slot
 	e.Time, e.Recorded = fromMicros(micros(e.Time)), fromMicros(recorded)
 	e.Data = bytes.Clone(e.Data)
 	return e

@@ -15,8 +15,9 @@ import (
 
 // writer is the one connection that writes. Only the committer's goroutine uses it.
 type writer struct {
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
+	conn     *sql.Conn
+	stmts    map[string]*sql.Stmt
+	inserter inserter
 	// theirs holds statements of services, which say the same over and over.
 	theirs map[string]*sql.Stmt
 	// fences holds the live fence of lanes, read once. It is right because nobody else writes: who
@@ -30,13 +31,13 @@ type writer struct {
 	gone       bool // SQLite rolled the transaction back by itself
 }
 
-// newWriter takes the connection over. Two hooks guard its transactions: SQLite rolls back by
+// newWriter takes the connection over; log is the name of the table. Two hooks guard its transactions: SQLite rolls back by
 // itself on some errors, after which the statements that follow would commit one by one, and a
 // statement of a caller could be COMMIT. Nothing commits but what the committer commits.
-func newWriter(conn *sql.Conn) (*writer, error) {
+func newWriter(conn *sql.Conn, log string) (*writer, error) {
 	w := &writer{
 		conn: conn, stmts: map[string]*sql.Stmt{}, theirs: map[string]*sql.Stmt{},
-		fences: map[laneKey]int64{}, cursors: map[cursorKey]int64{},
+		inserter: newInserter(log), fences: map[laneKey]int64{}, cursors: map[cursorKey]int64{},
 	}
 	err := w.hooks(
 		func() int32 {
@@ -74,6 +75,7 @@ func (w *writer) close() error {
 	for _, s := range w.theirs {
 		_ = s.Close()
 	}
+	w.inserter.close()
 	_ = w.hooks(nil, nil)
 	return w.conn.Close()
 }
