@@ -6,7 +6,6 @@ import (
 	"encoding/base32"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
@@ -74,7 +73,6 @@ func (db *DB) insert(t *tx, calls ...*appending) error {
 		clear(entries)
 		t.w.inserter.entries = entries
 	}()
-	t.appended = slices.Grow(t.appended, len(entries))
 	now := db.now()
 	for rest := entries; len(rest) > 0; {
 		n := rowsAtOnce(len(rest))
@@ -122,7 +120,7 @@ func (db *DB) inserted(t *tx, entries []entry, added int, last, now int64) error
 	if added == len(entries) {
 		for i, e := range entries {
 			e.receipt.Recorded, e.receipt.Duplicate = fromMicros(now), false
-			t.appended = append(t.appended, asRead(e, last-int64(added-1-i), now))
+			t.w.appended = append(t.w.appended, asRead(e, last-int64(added-1-i), now))
 		}
 		return nil
 	}
@@ -141,7 +139,7 @@ func (db *DB) inserted(t *tx, entries []entry, added int, last, now int64) error
 		e.receipt.Recorded = fromMicros(recorded)
 		if e.receipt.Duplicate = position <= newest; !e.receipt.Duplicate {
 			newest = position
-			t.appended = append(t.appended, asRead(e, position, now))
+			t.w.appended = append(t.w.appended, asRead(e, position, now))
 		}
 	}
 	return nil

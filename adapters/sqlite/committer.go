@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/fault"
 	"github.com/leat-dev/leat/app/settle"
 )
@@ -66,7 +65,6 @@ type request struct {
 	exited   bool // fn called runtime.Goexit
 	touched  []string
 	after    []func() // the caller runs them after the commit
-	appended []event.Envelope
 }
 
 const (
@@ -341,7 +339,7 @@ func (c *committer) together(group []*request) bool {
 	if err != nil || c.w.gone {
 		return false
 	}
-	group[0].touched, group[0].appended = t.touched, t.appended // the order is that of the batch
+	group[0].touched = t.touched
 	c.batch = append(c.batch, group...)
 	c.callers += len(group)
 	return true
@@ -369,7 +367,7 @@ func (c *committer) apply(r *request) {
 		r.err = lost(cmp.Or(r.err, errLost))
 	}
 	if r.err == nil && !r.panicky {
-		r.touched, r.after, r.appended = t.touched, t.after, t.appended
+		r.touched, r.after = t.touched, t.after
 		c.batch = append(c.batch, r)
 		joined = true
 		if r.work == nil || !c.lanes.apply(r.work) {
@@ -417,11 +415,9 @@ func (c *committer) finish() {
 		c.db.logger.Error("the store lost a transaction", "error", err, "callers", len(batch))
 	} else if len(batch) > 0 {
 		fault.Point("sqlite.committed")
-		for _, r := range batch {
-			if n := len(r.appended); n > 0 { // before anybody is told to look
-				c.db.recent.add(r.appended)
-				c.db.head.Store(r.appended[n-1].Position)
-			}
+		if n := len(c.w.appended); n > 0 { // before anybody is told to look
+			c.db.recent.add(c.w.appended)
+			c.db.head.Store(c.w.appended[n-1].Position)
 		}
 		c.db.topics.committed(batch)
 		fault.Point("sqlite.announced")

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/eventlog"
 )
 
@@ -117,14 +116,13 @@ func (db *DB) txOf(ctx context.Context) (*tx, error) {
 // tx is one caller's part of a transaction. The goroutine of the committer uses it, and what the
 // caller's function hands the context to.
 type tx struct {
-	db       *DB
-	w        *writer
-	depth    int
-	touched  []string
-	after    []func()         // to be run after the commit
-	appended []event.Envelope // to the log, with their positions
-	ended    atomic.Bool
-	reading  atomic.Bool // there are open rows of SQL
+	db      *DB
+	w       *writer
+	depth   int
+	touched []string
+	after   []func() // to be run after the commit
+	ended   atomic.Bool
+	reading atomic.Bool // there are open rows of SQL
 }
 
 func (t *tx) touch(topic string) {
@@ -142,11 +140,11 @@ func (t *tx) nested(fn func() error) error {
 		return doing("set a savepoint", err)
 	}
 	t.depth++
-	touched, after, appended, kept := len(t.touched), len(t.after), len(t.appended), false
+	touched, after, appended, kept := len(t.touched), len(t.after), len(t.w.appended), false
 	defer func() {
 		t.depth--
 		if !kept {
-			t.touched, t.after, t.appended = t.touched[:touched], t.after[:after], t.appended[:appended]
+			t.touched, t.after, t.w.appended = t.touched[:touched], t.after[:after], t.w.appended[:appended]
 			t.w.undo(t.depth)
 		}
 	}()

@@ -10,6 +10,7 @@ import (
 
 	driver "modernc.org/sqlite"
 
+	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/fault"
 )
 
@@ -25,6 +26,8 @@ type writer struct {
 	fences map[laneKey]int64
 	// cursors holds where cursors stand, in the same way: so that a lane's work need not ask.
 	cursors map[cursorKey]int64
+	// appended holds what the transaction has put into the log, with their positions.
+	appended []event.Envelope
 
 	open       bool // between BEGIN and its end
 	committing bool // COMMIT comes from the committer
@@ -144,8 +147,15 @@ func (w *writer) forget() {
 
 func noRow(err error) bool { return errors.Is(err, sql.ErrNoRows) }
 
+// maxAppended is for how many events room is kept from one transaction to the next.
+const maxAppended = 1024
+
 func (w *writer) begin() error {
 	w.gone = false
+	if clear(w.appended); cap(w.appended) > maxAppended {
+		w.appended = nil
+	}
+	w.appended = w.appended[:0]
 	if _, err := w.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
