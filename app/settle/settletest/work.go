@@ -174,7 +174,7 @@ func advance(t *testing.T, f *fixture) {
 // exactlyOnceUnderTakeover lets several owners fight for one lane. Each works on from the cursors that it
 // finds, and the lane is taken from it at any time; every effect must be made once, in order.
 func exactlyOnceUnderTakeover(t *testing.T, f *fixture) {
-	const owners = 6
+	const owners = 4
 	f.register(t, "s")
 	events := f.log(t, 60)
 	ctx := ctxOf(t)
