@@ -9,11 +9,6 @@ import (
 // catchUp sends the client one page of the log. When the log had no more than that, pushes go into
 // the queue from then on: the client joins before it sends the page, so nothing falls between.
 func (c *client) catchUp(ctx context.Context) error {
-	select {
-	case cmd := <-c.commands:
-		return c.obey(ctx, cmd)
-	default:
-	}
 	events, through, first, err := c.readPage(ctx)
 	switch {
 	case err != nil:
@@ -44,8 +39,8 @@ func (c *client) catchUp(ctx context.Context) error {
 		c.settle()
 		return nil
 	case !progress:
-		return c.waitForLog(ctx)
-	case c.at > c.told && c.dueToReport():
+		c.waitForLog()
+	case c.at > c.told && c.dueToReport(c.hub.clock.Now()):
 		answer := c.answer
 		err := c.report(c.at)
 		c.answer = answer // that comes when the client is live
@@ -116,14 +111,12 @@ func (c *client) wants(e *event.Envelope) bool {
 	return true
 }
 
-// waitForLog passes the time until the log may show what has been pushed already.
-func (c *client) waitForLog(ctx context.Context) error {
-	select {
-	case <-c.over:
-		return errOver
-	case cmd := <-c.commands:
-		return c.obey(ctx, cmd)
-	case <-c.ticker.Chan():
-		return c.keepAlive()
+// waitForLog leaves the client alone until the next beat: the log may show then what has been pushed
+// already.
+func (c *client) waitForLog() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == catching {
+		c.state = waiting
 	}
 }

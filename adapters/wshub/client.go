@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,38 +28,44 @@ type state int
 const (
 	idle     state = iota // not subscribed: not at all
 	catching              // from the log; pushes pass it by
+	waiting               // from the log, at the next beat: it does not show yet what has been pushed
 	joining               // from the queue, for the first time since it read the log; when the queue overflows, back to the log
 	live                  // from the queue; when it overflows the client is too slow
 )
 
 // client is one connection. Its reader passes commands to its writer, Push puts frames into its
-// queue.
+// queue. There is a writer only while there is something for it to do: see wake and next.
 type client struct {
 	hub    *Hub
 	conn   *websocket.Conn
 	origin event.Origin
 	remote string
 	cancel context.CancelFunc
+	write  func() // the writer
 
-	commands chan command
-	queue    chan *frame
-	over     chan struct{} // closed by end
-	written  chan struct{} // closed when the writer has ended
-	heard    atomic.Int64  // when the client last sent anything, in nanoseconds since 1970
+	commands chan command   // holds one; the writer takes it
+	writers  sync.WaitGroup // counts the writer
+	heard    atomic.Int64   // when the client last sent anything, in nanoseconds since 1970
+	bad      int            // frames in a row that were refused; the reader's
+	part     int            // of the hub's wheel
 
-	mu     sync.Mutex
-	sub    *subscription
-	state  state
-	from   int64  // pushes at or below this position are not for the queue
-	fast   recent // sent by the fast path, position still to come
-	lost   recent // sent by the fast path, not recorded; a position may come all the same
-	caught recent // sent from the log of late; a fast frame may come after it
-	ended  bool
-	code   int // of the close frame; 0: none
-	reason string
+	mu      sync.Mutex
+	writing bool // there is a writer; it stays so after the goodbye, when there can be none any more
+	due     bool // a beat has come by that the writer has not minded yet
+	queue   queue
+	sub     *subscription
+	state   state
+	from    int64  // pushes at or below this position are not for the queue
+	fast    recent // sent by the fast path, position still to come
+	lost    recent // sent by the fast path, not recorded; a position may come all the same
+	caught  recent // sent from the log of late; a fast frame may come after it
+	ended   bool
+	code    int // of the close frame; 0: none
+	reason  string
 
-	// What follows belongs to the writer.
-	ticker   tick
+	// What follows belongs to the writer, and under mu to anybody while there is none.
+	greeted  bool
+	obeyed   bool  // it obeyed a command and has sent no event since
 	at       int64 // the client has been sent everything up to here that it wanted
 	told     int64 // the highest position it was told
 	answer   bool  // a position frame is owed to the last subscribe
@@ -72,29 +79,32 @@ type command struct {
 	refused   *refusal
 }
 
-// tick is a clock's ticker.
-type tick interface{ Chan() <-chan time.Time }
-
 var errOver = errors.New("the connection is over")
 
-func newClient(h *Hub, conn *websocket.Conn, origin event.Origin, remote string, position int64, cancel context.CancelFunc) *client {
+// newClient returns a client whose writer reads the log with ctx, which cancel ends.
+func newClient(ctx context.Context, h *Hub, conn *websocket.Conn, origin event.Origin, remote string, position int64, cancel context.CancelFunc) *client {
 	now := h.clock.Now()
 	c := &client{
-		hub: h, conn: conn, origin: origin, remote: remote, cancel: cancel,
-		commands: make(chan command), queue: make(chan *frame, h.cfg.Queue), over: make(chan struct{}), written: make(chan struct{}),
+		hub: h, conn: conn, origin: origin, remote: remote, cancel: cancel, commands: make(chan command, 1),
 		from: position, at: position, fast: recent{limit: recentFast}, lost: recent{limit: recentLost}, caught: recent{limit: pageSize}, pinged: now, reported: now,
 	}
+	c.write = func() { c.writeWith(ctx) }
 	c.heard.Store(now.UnixNano())
 	return c
 }
 
-// serve reads and writes until the connection is over.
+// serve reads until the connection is over, and returns when nobody writes any more and the hub has
+// forgotten the client. Here and in read the goroutine of an idle client waits. It is not that of the request,
+// which has all that net/http and the entrance need on its stack, and these two take as little of it as they
+// can: what a frame made the stack grow by is given back only if less than a quarter is in use.
 func (c *client) serve(ctx context.Context) {
-	go c.write(ctx)
-	c.read()
+	c.begin() // says hello
+	c.listen()
+	c.read(ctx)
 	c.end(0, "")
 	_ = c.conn.Close()
-	<-c.written
+	c.writers.Wait()
+	c.hub.leave(c)
 }
 
 // end stops the client; code 0 says nothing to it. It returns at once, and false when somebody
@@ -111,8 +121,8 @@ func (c *client) endLocked(code int, reason string) bool {
 	}
 	c.ended, c.code, c.reason = true, code, reason
 	c.state = idle
-	close(c.over)
 	c.cancel()
+	c.wake() // to say goodbye
 	return true
 }
 
@@ -122,7 +132,30 @@ func (c *client) cut() {
 	_ = c.conn.NetConn().Close()
 }
 
-func (c *client) read() {
+// read passes on what the client says until the connection is over.
+func (c *client) read(ctx context.Context) {
+	defer c.rescue()
+	for {
+		kind, r, err := c.conn.NextReader()
+		if err == nil {
+			err = c.take(ctx, kind, r)
+		}
+		if err != nil {
+			c.endReading(err)
+			return
+		}
+	}
+}
+
+// rescue makes a panic over what a client said the end of that client alone.
+func (c *client) rescue() {
+	if p := recover(); p != nil {
+		c.hub.logger.Error("a frame of a client of the live feed led to a panic", "tenant", c.origin.Tenant, "remote", c.remote,
+			"panic", p, "stack", string(debug.Stack()))
+	}
+}
+
+func (c *client) listen() {
 	c.conn.SetReadLimit(c.hub.cfg.ReadLimit)
 	c.conn.SetPongHandler(func(string) error {
 		c.hear()
@@ -133,36 +166,46 @@ func (c *client) read() {
 		c.hear()
 		return pong(text)
 	})
-	for bad := 0; ; {
-		kind, text, err := c.conn.ReadMessage()
-		if errors.Is(err, websocket.ErrReadLimit) {
-			c.end(websocket.CloseMessageTooBig, "frame too large") // the library has sent the close frame already
-			_ = c.conn.SetReadDeadline(deadline(goodbye))
-			_, _ = io.Copy(io.Discard, c.conn.NetConn())
-		}
-		if err != nil {
-			return
-		}
-		c.hear()
-		var cmd command
-		if kind == websocket.TextMessage {
-			cmd.subscribe, cmd.refused = parse(text)
-		} else {
-			cmd.refused = refuse("INVALID_JSON", "the frame is not text")
-		}
-		bad++
-		if cmd.refused == nil {
-			bad = 0
-		}
-		if bad > maxBadFrames {
-			c.end(websocket.ClosePolicyViolation, "too many bad frames")
-		}
-		select {
-		case c.commands <- cmd: // waits: a client that sends faster than it reads stops itself
-		case <-c.over:
-			c.discard()
-			return
-		}
+}
+
+// take passes a frame of the client to the writer.
+func (c *client) take(ctx context.Context, kind int, r io.Reader) error {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	c.hear()
+	var cmd command
+	if kind == websocket.TextMessage {
+		cmd.subscribe, cmd.refused = parse(text)
+	} else {
+		cmd.refused = refuse("INVALID_JSON", "the frame is not text")
+	}
+	c.bad++
+	if cmd.refused == nil {
+		c.bad = 0
+	}
+	if c.bad > maxBadFrames {
+		c.end(websocket.ClosePolicyViolation, "too many bad frames")
+	}
+	select {
+	case c.commands <- cmd: // waits: a client that sends faster than it reads stops itself
+		c.begin()
+		return nil
+	case <-ctx.Done():
+		return errOver
+	}
+}
+
+// endReading lets the client have the close frame.
+func (c *client) endReading(err error) {
+	switch {
+	case errors.Is(err, errOver):
+		c.discard()
+	case errors.Is(err, websocket.ErrReadLimit):
+		c.end(websocket.CloseMessageTooBig, "frame too large") // the library has sent the close frame already
+		_ = c.conn.SetReadDeadline(deadline(goodbye))
+		_, _ = io.Copy(io.Discard, c.conn.NetConn())
 	}
 }
 
@@ -196,10 +239,10 @@ func (c *client) offer(f *frame) (slow bool, err error) {
 	if fast && !c.remember(f) {
 		return false, nil
 	}
-	select {
-	case c.queue <- f:
+	if c.queue.len() < c.hub.cfg.Queue {
+		c.queue.push(f)
+		c.wake()
 		return false, nil
-	default:
 	}
 	if c.state == joining {
 		c.sent(f.key)
@@ -233,14 +276,9 @@ func (c *client) remember(f *frame) bool {
 
 // dropQueue empties the queue of what the log will bring again. Called with mu held.
 func (c *client) dropQueue() {
-	for {
-		select {
-		case f := <-c.queue:
-			if f.event.Position == 0 {
-				c.sent(f.key)
-			}
-		default:
-			return
+	for c.queue.len() > 0 {
+		if f := c.queue.pop(); f.event.Position == 0 {
+			c.sent(f.key)
 		}
 	}
 }

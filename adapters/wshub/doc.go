@@ -42,7 +42,10 @@
 //
 // # Goroutines
 //
-// A connection has two: the one of its request reads, a second one writes and alone changes
-// what the client has been told. Push runs in its caller's. Close ends them all. The package knows
-// no catalogue, no bus and no credentials.
+// A connection has one, which reads; that of its request ends with the upgrade. A second one, the writer, alone sends and
+// alone changes what the client has been told. It is there only while there is something to send: whoever
+// brings something begins it if it is not there (client.wake), and it ends when it finds nothing more
+// (client.next). One goroutine for all clients, which runs while there are any, looks whether a client is
+// owed a ping or a position, or has been silent for too long (wheel). Push runs in its caller's. Close ends
+// them all. The package knows no catalogue, no bus and no credentials.
 package wshub

@@ -21,3 +21,37 @@ func (p Parsed) Matches(e event.Envelope) bool { return p.s.matches(&e) }
 func (p Parsed) Types() []event.Pattern { return p.s.types }
 func (p Parsed) Subjects() []string     { return p.s.subjects }
 func (p Parsed) After() *int64          { return p.s.after }
+
+// Writers is how many clients have a writer.
+func (h *Hub) Writers() int {
+	return h.clientsThat(func(c *client) bool { return c.writing })
+}
+
+// Stranded tells whether a client has frames in its queue and no writer.
+func (h *Hub) Stranded() bool {
+	return h.clientsThat(func(c *client) bool { return !c.writing && c.queue.len() > 0 }) > 0
+}
+
+func (h *Hub) clientsThat(match func(*client) bool) (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.each(func(c *client) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if match(c) {
+			n++
+		}
+	})
+	return n
+}
+
+// Queue is what frames wait in. A frame is known by its position here.
+type Queue struct{ q queue }
+
+func (q *Queue) Push(position int64) { q.q.push(&frame{event: event.Envelope{Position: position}}) }
+func (q *Queue) Pop() int64          { return q.q.pop().event.Position }
+func (q *Queue) Len() int            { return q.q.len() }
+func (q *Queue) Trim()               { q.q.trim() }
+
+// Room is how many frames fit before it grows.
+func (q *Queue) Room() int { return len(q.q.ring) }

@@ -30,6 +30,7 @@ type Hub struct {
 	observer Observer
 	upgrader websocket.Upgrader
 	reading  chan struct{} // holds a token for each read of the log
+	wheel    *wheel
 
 	// head is the last position pushed. It is stored after the event has reached every queue, so
 	// that a client with an empty queue that sees it has been sent everything up to it.
@@ -55,6 +56,7 @@ func New(cfg Config, feed eventlog.Reader, clock clockwork.Clock, logger *slog.L
 		recent: recent{limit: recentPushes}, ended: make(chan struct{}),
 	}
 	h.upgrader = h.newUpgrader()
+	h.wheel = newWheel(clock, min(h.cfg.PositionInterval, h.cfg.PingInterval))
 	return h
 }
 
@@ -159,7 +161,7 @@ func (h *Hub) each(fn func(*client)) {
 	}
 }
 
-// reserve counts a client that is about to connect; every success is followed by release.
+// reserve counts a client that is about to connect; every success is followed by release, or by leave.
 func (h *Hub) reserve() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -184,6 +186,7 @@ func (h *Hub) release() {
 
 // enter makes the client known to Push. From here on it may be ended by others.
 func (h *Hub) enter(c *client) {
+	h.wheel.add(c)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	tenant := c.origin.Tenant
@@ -198,7 +201,10 @@ func (h *Hub) enter(c *client) {
 	}
 }
 
+// leave forgets a client that has gone.
 func (h *Hub) leave(c *client) {
+	h.wheel.remove(c)
+	defer h.release()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	tenant := c.origin.Tenant

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -238,7 +239,7 @@ func TestPings(t *testing.T) {
 		_, err := dead.next()
 		cut <- err
 	})
-	require.NoError(t, b.clock.BlockUntilContext(t.Context(), 2))
+	require.NoError(t, b.clock.BlockUntilContext(t.Context(), 1))
 	for second := 1; second <= 45; second++ {
 		b.clock.Advance(time.Second)
 		if second%20 == 0 {
@@ -327,8 +328,9 @@ func TestRequestDeadlineIsNotTheConnections(t *testing.T) {
 	ended := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithCancel(event.WithOrigin(r.Context(), event.Origin{Tenant: "acme"}))
-		time.AfterFunc(0, func() { cancel(); close(ended) })
-		hub.ServeHTTP(wrapped{w}, r.WithContext(ctx))
+		hub.ServeHTTP(wrapped{w}, r.WithContext(ctx)) // and returns, though the client stays
+		cancel()
+		close(ended)
 	}))
 	defer server.Close()
 	conn, response, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil)
@@ -343,6 +345,49 @@ func TestRequestDeadlineIsNotTheConnections(t *testing.T) {
 	c.wantClose(websocket.CloseGoingAway)
 	require.NoError(t, <-done)
 	require.NoError(t, conn.Close())
+}
+
+// A panic over what a client said cuts that client and nobody else.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	clock := &trap{Clock: clockwork.NewFakeClock()}
+	hub := wshub.New(wshub.Config{}, &feed{}, clock, slog.New(slog.DiscardHandler), nil)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hub.ServeHTTP(w, r.WithContext(event.WithOrigin(r.Context(), event.Origin{Tenant: "acme"})))
+	}))
+	defer server.Close()
+	b := &bundle{hub: hub, url: "ws" + strings.TrimPrefix(server.URL, "http")}
+	one, other := dial(t, b, "acme"), dial(t, b, "acme")
+	for _, c := range []*client{one, other} {
+		c.say(`{"op":"subscribe"}`)
+		c.want("hello 0", "position 0")
+	}
+	clock.set.Store(true)
+	one.say(`{"op":"subscribe"}`)
+	_, err := one.next()
+	require.True(t, isCut(err), "got %v", err)
+	require.False(t, clock.set.Load())
+	e := numbered(1)
+	e.Position = 1
+	require.NoError(t, hub.Push(t.Context(), e))
+	other.want("event 1 e1")
+	done := make(chan error, 1)
+	go func() { done <- hub.Close(t.Context()) }()
+	other.wantClose(websocket.CloseGoingAway)
+	require.NoError(t, <-done)
+}
+
+// trap is a clock that panics once when it is set.
+type trap struct {
+	clockwork.Clock
+	set atomic.Bool
+}
+
+func (c *trap) Now() time.Time {
+	if c.set.CompareAndSwap(true, false) {
+		panic("a trap")
+	}
+	return c.Clock.Now()
 }
 
 // wrapped is a response writer as middleware makes them.

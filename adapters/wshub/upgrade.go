@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/gorilla/websocket"
 
@@ -24,9 +25,10 @@ var (
 	errLog    = &domain.Error{Kind: domain.Unavailable, Code: "LOG_UNAVAILABLE", Message: "the event log cannot be read now"}
 )
 
-// ServeHTTP makes a request a client of the live feed and returns when the client has gone. The
-// tenant is the one that the request's context carries (event.OriginFrom); without one the answer
-// is 401. What is refused before the upgrade is answered with a JSON error.
+// ServeHTTP makes a request a client of the live feed and returns when it is one: then the connection is the
+// hub's, and nothing of the request's is held for it. The tenant is the one that the request's context carries
+// (event.OriginFrom); without one the answer is 401. What is refused before the upgrade is answered with a JSON
+// error.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	origin := event.OriginFrom(r.Context())
 	if origin.Tenant == "" {
@@ -41,7 +43,12 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		unavailable(w, err)
 		return
 	}
-	defer h.release()
+	begun := false
+	defer func() {
+		if !begun {
+			h.release()
+		}
+	}()
 	position, err := h.position(r.Context())
 	if err != nil {
 		h.logger.Error("read the bounds of the log for a client of the live feed", "tenant", origin.Tenant, "error", err)
@@ -54,11 +61,10 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// The request's deadline is not the connection's; its values stay.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
-	defer cancel()
-	c := newClient(h, conn, origin, r.RemoteAddr, position, cancel)
+	c := newClient(ctx, h, conn, origin, r.RemoteAddr, position, cancel)
 	h.enter(c)
-	defer h.leave(c)
-	c.serve(ctx)
+	begun = true
+	go c.serve(ctx)
 }
 
 // position is where a new client stands: the last event pushed here, or, before the first push, the
@@ -74,7 +80,9 @@ func (h *Hub) position(ctx context.Context) (int64, error) {
 func (h *Hub) newUpgrader() websocket.Upgrader {
 	return websocket.Upgrader{
 		Subprotocols: []string{Subprotocol},
-		CheckOrigin:  func(*http.Request) bool { return true }, // ServeHTTP has done so
+		// Else each connection would keep the buffer of net/http, though hardly any is about to write.
+		WriteBufferPool: &sync.Pool{},
+		CheckOrigin:     func(*http.Request) bool { return true }, // ServeHTTP has done so
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
 			if status == http.StatusBadRequest {
 				w.Header().Set("Sec-Websocket-Version", "13")

@@ -9,39 +9,98 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// write is the writer: until the connection is over it alone sends frames, then it says goodbye.
-func (c *client) write(ctx context.Context) {
-	defer close(c.written)
-	ticker := c.hub.clock.NewTicker(min(c.hub.cfg.PositionInterval, c.hub.cfg.PingInterval))
-	defer ticker.Stop()
-	c.ticker = ticker
+// job is what a writer does next.
+type job int
 
-	err := c.send(positionFrame{Op: "hello", Position: c.at})
-	c.told = c.at
+const (
+	endTurn     job = iota // there is nothing, so there is no writer any more
+	sayGoodbye             // the connection is over
+	sayHello               // the first frame
+	mindDue                // what is due at times
+	sendPage               // of the log
+	sendAnswer             // the position that is owed to a subscribe
+	obeyCommand            // the client's last frame
+	sendEvent              // from the queue
+)
+
+// begin is wake for those who do not hold mu.
+func (c *client) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wake()
+}
+
+// wake sees to it that there is a writer, for whoever brings it something to do. Called with mu held, after
+// that has been brought: a writer that is there has then still to ask what is next.
+func (c *client) wake() {
+	if !c.writing {
+		c.writing = true
+		c.writers.Go(c.write)
+	}
+}
+
+// next alone decides whether somebody writes: it says what comes next and hands over the frame if that is
+// an event. With endTurn the writer has ended in the eyes of wake, and may touch nothing any more.
+func (c *client) next() (job, *frame) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	command := len(c.commands) > 0
+	switch {
+	case c.ended:
+		return sayGoodbye, nil
+	case !c.greeted:
+		return sayHello, nil
+	case c.due:
+		c.due = false
+		return mindDue, nil
+	case c.state == catching && !command:
+		return sendPage, nil
+	case c.answer && c.state != catching && c.state != waiting:
+		return sendAnswer, nil
+	case command && (!c.obeyed || c.queue.len() == 0): // commands and events take turns
+		c.obeyed = true
+		return obeyCommand, nil
+	case c.queue.len() > 0:
+		c.obeyed = false
+		return sendEvent, c.queue.pop()
+	}
+	c.queue.trim()
+	c.writing = false
+	return endTurn, nil
+}
+
+// writeWith is the writer: it does what there is to do, and when the connection is over it says goodbye.
+func (c *client) writeWith(ctx context.Context) {
+	var err error
 	for err == nil {
-		if c.is(catching) {
-			err = c.catchUp(ctx)
-			continue
-		}
-		if c.answer {
-			err = c.report(c.at)
-			continue
-		}
-		select {
-		case <-c.over:
+		next, f := c.next()
+		switch next {
+		case endTurn:
+			return
+		case sayGoodbye:
 			err = errOver
-		case cmd := <-c.commands:
-			err = c.obey(ctx, cmd)
-		case f := <-c.queue:
+		case sayHello:
+			err = c.greet()
+		case mindDue:
+			err = c.mind()
+		case obeyCommand:
+			err = c.obey(ctx, <-c.commands)
+		case sendPage:
+			err = c.catchUp(ctx)
+		case sendAnswer:
+			err = c.report(c.at)
+		case sendEvent:
 			err = c.sendPushed(f)
 			c.settle()
-		case <-ticker.Chan():
-			err = c.onTick()
 		}
 	}
 	if !errors.Is(err, errOver) {
 		c.end(0, "") // the line is broken
 	}
+	c.goodbye()
+}
+
+func (c *client) goodbye() {
 	c.mu.Lock()
 	code, reason := c.code, c.reason
 	c.mu.Unlock()
@@ -53,34 +112,36 @@ func (c *client) write(ctx context.Context) {
 	_ = c.conn.SetReadDeadline(deadline(goodbye)) // the reader waits for the answer no longer than that
 }
 
+func (c *client) greet() error {
+	c.greeted, c.told = true, c.at
+	return c.send(positionFrame{Op: "hello", Position: c.at})
+}
+
 // deadline is a time for the network, which knows nothing of injected clocks.
 func deadline(d time.Duration) time.Time { return time.Now().Add(d) }
-
-func (c *client) is(s state) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state == s
-}
 
 // settle makes a client that has emptied its queue after reading the log a live one.
 func (c *client) settle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == joining && len(c.queue) == 0 {
+	if c.state == joining && c.queue.len() == 0 {
 		c.state = live
 	}
 }
 
 // ready is asked before each frame: it does what is due and stops a connection that is over.
 func (c *client) ready() error {
-	select {
-	case <-c.over:
+	c.mu.Lock()
+	over, due := c.ended, c.due
+	c.due = false
+	c.mu.Unlock()
+	switch {
+	case over:
 		return errOver
-	case <-c.ticker.Chan():
-		return c.keepAlive()
-	default:
-		return nil
+	case due:
+		return c.keepAlive(c.hub.clock.Now())
 	}
+	return nil
 }
 
 func (c *client) send(f any) error {
@@ -119,42 +180,12 @@ func (c *client) sendPushed(f *frame) error {
 
 // report tells the client how far it is.
 func (c *client) report(position int64) error {
+	now := c.hub.clock.Now() // before the client can have it
 	if err := c.send(positionFrame{Op: "position", Position: position}); err != nil {
 		return err
 	}
-	c.told, c.answer, c.reported = position, false, c.hub.clock.Now()
+	c.told, c.answer, c.reported = position, false, now
 	return nil
-}
-
-// onTick is what a client that has nothing to send does at times.
-func (c *client) onTick() error {
-	if err := c.keepAlive(); err != nil {
-		return err
-	}
-	head := c.hub.head.Load() // before looking at the queue: everything up to it is there or has been sent
-	if c.is(live) && len(c.queue) == 0 && max(head, c.at) > c.told && c.dueToReport() {
-		return c.report(max(head, c.at))
-	}
-	return nil
-}
-
-func (c *client) dueToReport() bool {
-	return c.hub.clock.Since(c.reported) >= c.hub.cfg.PositionInterval
-}
-
-// keepAlive pings the client, and cuts one that has been silent for too long.
-func (c *client) keepAlive() error {
-	now := c.hub.clock.Now()
-	if silent := now.Sub(time.Unix(0, c.heard.Load())); silent >= c.hub.cfg.PongTimeout {
-		c.hub.logger.Debug("a client of the live feed answers no ping and is cut", "tenant", c.origin.Tenant, "remote", c.remote, "silent", silent)
-		c.cut()
-		return errOver
-	}
-	if now.Sub(c.pinged) < c.hub.cfg.PingInterval {
-		return nil
-	}
-	c.pinged = now
-	return c.conn.WriteControl(websocket.PingMessage, nil, deadline(c.hub.cfg.WriteTimeout))
 }
 
 // obey does what a frame of the client asks for.
@@ -183,8 +214,8 @@ func (c *client) subscribeNow(s *subscription) error {
 	if !c.ended {
 		c.sub, c.state = s, live
 	}
-	for len(c.queue) > 0 {
-		before = append(before, <-c.queue)
+	for c.queue.len() > 0 {
+		before = append(before, c.queue.pop())
 	}
 	at := max(h.head.Load(), c.from)
 	c.mu.Unlock()
