@@ -16,7 +16,6 @@ const (
 	maxBatch  = 256                    // how many callers share a commit at most
 	gatherMin = 8                      // with so many, others are likely to come: those of the commit before
 	gatherFor = 300 * time.Microsecond // how long to wait for them, or for a lane that goes on
-	yieldFor  = 2 * time.Millisecond   // how long goroutines that are ready to run may go before a commit
 	heldRows  = 100                    // so many events are not held back for more
 	idleRows  = 20                     // so many are worth a statement where one would wait
 	batchFor  = 20 * time.Millisecond  // how long callers are taken in, where their functions are slow
@@ -189,16 +188,13 @@ func (c *committer) run() {
 	}
 }
 
-// gather runs what waits in the queue, until there is nothing more or the batch is full. Before it ends it
-// lets everybody go first who is ready to run: where there is more to do than processors, those on their way
-// here come before the commit and not after it, and where there is not it costs nothing. With some
+// gather runs what waits in the queue, until there is nothing more or the batch is full. With some
 // callers in the batch, and fewer than in the one before, it waits a little for the others: they have just
 // been told and are likely to come again. It also waits a little for lanes that said they would go on,
 // each time that one has come.
 func (c *committer) gather() {
 	var company *time.Timer
 	began := time.Now() // of the machine: this is about callers who wait, not about what is stored
-	yielded := false    // since somebody came
 	for !c.w.gone && len(c.batch)+len(c.held) < maxBatch && time.Since(began) < c.patience {
 		select {
 		case r, ok := <-c.queue:
@@ -206,18 +202,12 @@ func (c *committer) gather() {
 				return
 			}
 			c.take(r)
-			yielded = false
 			continue
 		default:
 		}
 		goesOn, callers := c.lanes.expected(), c.callers+len(c.held)
 		if !goesOn && (callers < gatherMin || callers >= c.before) {
-			if yielded || time.Since(began) > yieldFor {
-				return
-			}
-			runtime.Gosched()
-			yielded = true
-			continue
+			return
 		}
 		if c.rows >= idleRows { // rather than wait
 			c.flush()

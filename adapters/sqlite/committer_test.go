@@ -55,38 +55,6 @@ func logged(t *testing.T, db *sqlite.DB) []string {
 	return ids
 }
 
-// Callers that are ready to run come before the commit.
-func TestReadyCallersShareTheCommit(t *testing.T) {
-	// Not parallel: on one processor nobody runs beside the committer.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	db, ctx := open(t, clockwork.NewRealClock()), context.Background()
-	const rounds, callers = 50, 4
-	shared := 0
-	for range rounds {
-		ended := make(chan error, callers)
-		require.NoError(t, db.InTx(ctx, func(context.Context) error {
-			committed := db.Changed(sqlite.TopicCommit)
-			for range callers {
-				go func() {
-					ended <- db.InTx(ctx, func(context.Context) error {
-						select {
-						case <-committed:
-						default:
-							shared++
-						}
-						return nil
-					})
-				}()
-			}
-			return nil
-		}))
-		for range callers {
-			require.NoError(t, <-ended)
-		}
-	}
-	require.Greater(t, shared, rounds*callers/2, "now and then the scheduler sees to somebody else first")
-}
-
 func TestQueuedCallerWhoseContextEnds(t *testing.T) {
 	t.Parallel()
 	db := open(t, clockwork.NewRealClock())
