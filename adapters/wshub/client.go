@@ -248,6 +248,7 @@ func (c *client) offer(f *frame) (slow bool, err error) {
 		c.sent(f.key)
 		c.dropQueue()
 		c.state = catching
+		c.wake()
 		return false, nil
 	}
 	return c.endLocked(CloseTooSlow, "too slow"), nil

@@ -55,3 +55,15 @@ func (q *Queue) Trim()               { q.q.trim() }
 
 // Room is how many frames fit before it grows.
 func (q *Queue) Room() int { return len(q.q.ring) }
+
+// Recent is what remembers events; here it knows them by their ids.
+type Recent struct{ r recent }
+
+// NewRecent returns one that remembers at most limit events.
+func NewRecent(limit int) *Recent { return &Recent{recent{limit: limit}} }
+
+func (r *Recent) Add(id string) bool  { return r.r.add(eventKey{id: id}) }
+func (r *Recent) Take(id string) bool { return r.r.take(eventKey{id: id}) }
+
+// Room is for how many events it holds memory.
+func (r *Recent) Room() int { return cap(r.r.order) }

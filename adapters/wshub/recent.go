@@ -7,6 +7,9 @@ type eventKey struct{ tenant, source, id string }
 
 func keyOf(e event.Envelope) eventKey { return eventKey{e.Tenant, e.Source, e.ID} }
 
+// recentKept is for how many events an empty recent keeps the room.
+const recentKept = 64
+
 // recent remembers the last events, at most limit of them. The zero value with a limit is ready.
 type recent struct {
 	limit int
@@ -48,7 +51,14 @@ func (r *recent) take(k eventKey) bool {
 		return false
 	}
 	delete(r.known, k)
-	if len(r.known) == 0 { // the usual end: what came by the fast path has got its position
+	if len(r.known) > 0 {
+		return true
+	}
+	// The usual end: what came by the fast path has got its position. A map never shrinks, and a client may be
+	// idle for days after a burst.
+	if cap(r.order) > recentKept {
+		r.clear()
+	} else {
 		r.order, r.next = r.order[:0], 0
 	}
 	return true
