@@ -104,6 +104,9 @@ func (db *DB) insertRows(t *tx, entries []entry, now int64) error {
 
 // culprit says which of the events a statement failed for, as SQLite does not. What it inserts is to be undone.
 func (db *DB) culprit(t *tx, entries []entry, now int64, err error) error {
+	if len(entries) == 1 { // not again: it may have no savepoint, and go well this time
+		return fmt.Errorf("event %s: %w", entries[0].event.ID, err)
+	}
 	for i := 0; i < len(entries) && !t.w.gone; i++ {
 		if _, _, alone := t.w.insert(entries[i:i+1], now); alone != nil {
 			return fmt.Errorf("event %s: %w", entries[i].event.ID, alone)
