@@ -243,7 +243,11 @@ func TestPings(t *testing.T) {
 	for second := 1; second <= 45; second++ {
 		b.clock.Advance(time.Second)
 		if second%20 == 0 {
-			<-pinged
+			select {
+			case <-pinged:
+			case <-time.After(20 * time.Second):
+				t.Fatalf("no ping after %d seconds", second)
+			}
 		}
 		if second == 40 {
 			alive.say(`{"op":"subscribe"}`)
