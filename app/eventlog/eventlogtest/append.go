@@ -1,7 +1,9 @@
 package eventlogtest
 
 import (
+	"fmt"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -83,4 +85,36 @@ func duplicates(t *testing.T, f *fixture) {
 	events := f.all(t, 2)
 	require.Equal(t, []string{"1", "2"}, ids(events))
 	require.JSONEq(t, `{}`, string(events[0].Data), "the first one stays")
+}
+
+// Batches of any size hold events that are new, that the log knows, and the same one twice: a store that inserts many
+// at once must not mix up which are which.
+func mixedBatches(t *testing.T, f *fixture) {
+	first := f.mustAppend(t, envelope("a"))[0]
+	want := []string{"a"}
+	for _, fill := range []int{0, 1, 7, 60, 200} {
+		f.clock.Advance(time.Minute)
+		at := func(what string) string { return fmt.Sprintf("%s of %d", what, fill) }
+		fresh := []string{at("first")}
+		for i := range fill {
+			fresh = append(fresh, at(fmt.Sprint(i)))
+		}
+		given := slices.Concat(fresh[:1], []string{"a"}, fresh, []string{at("last"), "a", at("last")})
+		var batch []event.Envelope
+		for _, id := range given {
+			batch = append(batch, envelope(id))
+		}
+		known := map[string]bool{"a": true}
+		for i, r := range f.mustAppend(t, batch...) {
+			require.Equal(t, given[i], r.EventID)
+			require.Equal(t, known[given[i]], r.Duplicate, given[i])
+			if given[i] == "a" {
+				require.Equal(t, first.Recorded, r.Recorded)
+				require.Equal(t, first.Receipt, r.Receipt)
+			}
+			known[given[i]] = true
+		}
+		want = slices.Concat(want, fresh, []string{at("last")})
+	}
+	require.Equal(t, want, ids(f.all(t, len(want))))
 }

@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T, clock clockwork.Clock) Store) {
 		{"append of nothing", appendOfNothing},
 		{"receipts", receipts},
 		{"duplicates", duplicates},
+		{"mixed batches", mixedBatches},
 		{"a transaction keeps all or nothing", transactions},
 		{"a nested transaction fails alone", nestedTransactions},
 		{"a panic in a transaction reaches its caller", panicsInTransactions},
