@@ -69,8 +69,9 @@ type crowdFigures struct {
 // watch pushes events to quick clients and to some that take nothing.
 func watch(t *testing.T, quick, stalled int) crowdFigures {
 	t.Helper()
-	// About 20,000 frames in a second are what two processors can write and read beside others' work.
-	pace := max(time.Second*time.Duration(quick)/20_000, time.Millisecond)
+	// About 20,000 frames in a second are what two processors can write and read; beyond that every client
+	// waits for every other, and one more of them, stalled or not, is felt by all.
+	pace := max(time.Second*time.Duration(quick)/15_000, time.Millisecond)
 	// Nobody is cut because a write takes long: that is TestClientThatNeverReadsIsCut.
 	b := setup(t, wshub.Config{Queue: stalledQueue, WriteTimeout: time.Minute})
 	join := func() *client {
@@ -111,17 +112,6 @@ func watch(t *testing.T, quick, stalled int) crowdFigures {
 	for i := range idle {
 		idle[i] = join()
 	}
-	var late sync.WaitGroup
-	told, closed := make([]int64, stalled), make(chan struct{}) // when all of them are, as too slow
-	over := sync.OnceFunc(func() { close(closed) })
-	defer over()
-	for i := 0; i < stalled; i += 2 {
-		late.Go(func() {
-			<-closed
-			told[i] = readLate(t, idle[i])
-		})
-	}
-
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
 	text := strings.Repeat("x", stalledSize)
@@ -134,9 +124,6 @@ func watch(t *testing.T, quick, stalled int) crowdFigures {
 		events := b.feed.append(e)
 		pushed[n].Store(time.Now().UnixNano())
 		require.NoError(t, b.hub.Push(t.Context(), events[0]))
-		if _, dropped, _ := b.counts.get(); dropped == stalled {
-			over()
-		}
 		if n%20 == 0 {
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
@@ -146,12 +133,12 @@ func watch(t *testing.T, quick, stalled int) crowdFigures {
 	reading.Wait()
 	_, dropped, _ := b.counts.get()
 	require.Equal(t, stalled, dropped, "clients closed as too slow")
-	late.Wait()
 	require.False(t, t.Failed())
-	for i := range told {
-		if i%2 == 0 {
-			resume(t, b, told[i])
-		}
+	// What they still read was sent long ago. To read it is the clients' work, which the quick ones must not
+	// be measured beside: that is on other machines.
+	for i := 0; i < stalled; i += 2 {
+		resume(t, b, readLate(t, idle[i]))
+		require.False(t, t.Failed())
 	}
 	all := slices.Sorted(slices.Values(slices.Concat(took...)))
 	require.Len(t, all, quick*stalledEvents)
