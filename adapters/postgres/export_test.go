@@ -26,6 +26,9 @@ func StatementPatience(parameters map[string]string, configured time.Duration) t
 // LeaseClock lets a test move the time of leases, which is the database's otherwise.
 func LeaseClock(db *DB, clock clockwork.Clock) { db.leases = clock }
 
+// TakeYourTime lets a transaction take works in for longer than a busy machine may need for a few.
+func TakeYourTime(db *DB) { db.settlers.patience = time.Minute }
+
 // Pending is how many works of a set wait for a transaction.
 func Pending(db *DB, set string) int {
 	db.settlers.mu.Lock()

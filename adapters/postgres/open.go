@@ -136,7 +136,7 @@ func (db *DB) start(ctx context.Context, cfg Config, conf *pgxpool.Config) (err 
 	}
 	db.topics.saw(head)
 	db.appender = newAppender(db)
-	db.settlers = &settlers{db: db, sets: map[string]*settler{}, marks: marks{sets: map[string]*marked{}}}
+	db.settlers = &settlers{db: db, sets: map[string]*settler{}, marks: marks{sets: map[string]*marked{}}, patience: settleFor}
 	self, err := uuid.NewRandom()
 	if err != nil {
 		return err

@@ -58,16 +58,23 @@ func (l *rounds) arrive(w settle.Work) error {
 	return nil
 }
 
+// failed notes that the effect of a work came to nothing: its lane is likely to come back at once with what
+// becomes of the event.
+func (l *rounds) failed(w settle.Work) { l.expect(w.Lease.Lane) }
+
 // apply tells the lane of a work that only the commit is missing.
 func (l *rounds) apply(w settle.Work) {
 	if w.Applied == nil {
 		return
 	}
 	w.Applied()
-	if !w.More {
-		return
+	if w.More {
+		l.expect(w.Lease.Lane)
 	}
-	if lane := w.Lease.Lane; l.slow[lane] == 0 {
+}
+
+func (l *rounds) expect(lane int) {
+	if l.slow[lane] == 0 {
 		l.going[lane] = struct{}{}
 	} else if l.slow[lane]--; l.slow[lane] == 0 {
 		delete(l.slow, lane)

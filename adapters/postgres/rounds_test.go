@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jonboulle/clockwork"
 	"github.com/stretchr/testify/require"
 
@@ -27,6 +28,7 @@ type crew struct {
 func crewOf(t *testing.T, db *postgres.DB, lanes int) *crew {
 	t.Helper()
 	ctx := ctxOf(t)
+	postgres.TakeYourTime(db)
 	c := &crew{DB: db}
 	require.NoError(t, db.Register(ctx, settle.Registration{Set: "s", FromStart: true}))
 	for lane := range lanes {
@@ -169,6 +171,117 @@ func TestWhatFailsLeavesItsNeighbours(t *testing.T) {
 			require.Equal(t, []int{0, 1, 4, 5}, ids)
 		})
 	}
+}
+
+// Whatever works share a transaction, in whatever order: what fails leaves nothing, though it or the one before
+// it may have sent nothing to the server.
+func TestSavepointsInAnyOrder(t *testing.T) {
+	t.Parallel()
+	server := postgrestest.Start(t)
+	c := crewOf(t, openAt(t, server, clockwork.NewRealClock()), 4)
+	conn := connect(t, server)
+	_, err := conn.Exec(ctxOf(t), "CREATE TABLE effects (id bigint PRIMARY KEY)")
+	require.NoError(t, err)
+	write := func(ctx context.Context, id int64) error {
+		_, err := c.SQL(ctx).Exec(ctx, "INSERT INTO effects (id) VALUES (?)", id)
+		return err
+	}
+	type kind struct{ writes, fails, parks bool }
+	kinds := []kind{{}, {writes: true}, {fails: true}, {writes: true, fails: true}, {parks: true}}
+	of := func(lane int, k kind) settle.Work {
+		w := c.work(lane)
+		if k.parks {
+			w.Park = &settle.Parked{Position: w.Event.Position, Slot: lane, Key: w.Event.Key(), State: settle.Failed}
+			return w
+		}
+		w.Effect = func(ctx context.Context) error {
+			if k.writes {
+				if err := write(ctx, w.Event.Position); err != nil {
+					return err
+				}
+			}
+			if k.fails {
+				return errTest
+			}
+			return nil
+		}
+		return w
+	}
+	var want, parked []int64
+	for _, a := range kinds {
+		for _, b := range kinds {
+			for _, d := range kinds {
+				var works []settle.Work
+				all := []kind{a, b, d}
+				for lane, k := range all {
+					works = append(works, of(lane, k))
+				}
+				errs := c.together(t, works...)
+				for lane, k := range all {
+					at := works[lane].Event.Position
+					if k.fails {
+						require.ErrorIs(t, errs[lane], errTest)
+						require.Less(t, c.cursor(t, lane), at)
+						continue
+					}
+					require.NoError(t, errs[lane], "%+v", all)
+					require.Equal(t, at, c.cursor(t, lane))
+					if k.writes {
+						want = append(want, at)
+					}
+					if k.parks {
+						parked = append(parked, at)
+					}
+				}
+			}
+		}
+	}
+	rows, err := conn.Query(ctxOf(t), "SELECT id FROM effects ORDER BY id")
+	require.NoError(t, err)
+	got, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	require.NoError(t, err)
+	require.ElementsMatch(t, want, got)
+	waiting, err := c.Parked(ctxOf(t), "s", []int{0, 1, 2})
+	require.NoError(t, err)
+	require.Len(t, waiting, len(parked))
+}
+
+// Attempts of parked events share a transaction that has begun, as first deliveries do; one of what is settled
+// already does nothing.
+func TestAttemptsJoinATransaction(t *testing.T) {
+	t.Parallel()
+	c := crewOf(t, openAt(t, postgrestest.Start(t), clockwork.NewRealClock()), 2)
+	again := c.work(0)
+	again.Park = &settle.Parked{Position: again.Event.Position, Slot: 0, Key: again.Event.Key(), State: settle.Failed}
+	require.NoError(t, c.Settle(ctxOf(t), again))
+	var xids []string
+	effect := func(ctx context.Context) error {
+		var xid string
+		err := c.SQL(ctx).QueryRow(ctx, "SELECT pg_current_xact_id()::text").Scan(&xid)
+		xids = append(xids, xid)
+		return err
+	}
+	again.First, again.Park, again.Effect = false, nil, effect
+	settled := c.work(0)
+	settled.First, settled.Effect = false, func(context.Context) error {
+		t.Error("the effect was run again")
+		return nil
+	}
+	first := c.work(1)
+	first.Effect, first.More = effect, true
+	told := make(chan error, 2)
+	first.Applied = func() {
+		for i, w := range []settle.Work{again, settled} {
+			go func() { told <- c.Settle(ctxOf(t), w) }()
+			for postgres.Pending(c.DB, "s") == i {
+				runtime.Gosched()
+			}
+		}
+	}
+	require.NoError(t, c.Settle(ctxOf(t), first))
+	require.ElementsMatch(t, []error{nil, settle.ErrSettled}, []error{<-told, <-told})
+	require.Len(t, xids, 2)
+	require.Equal(t, xids[0], xids[1])
 }
 
 // An effect that ends the transaction behind our back takes all down with it, and nobody is told that he is settled.

@@ -34,6 +34,26 @@ func (s *session) between(queries ...string) {
 	s.edge = s.queue.Len()
 }
 
+// waiting is how many statements are queued.
+func (s *session) waiting() int {
+	if s.queue == nil {
+		return 0
+	}
+	return s.queue.Len()
+}
+
+// unsay takes back the savepoints that were queued after the first n statements, unless they have gone to the
+// server. Nothing was done under them then, and there is nothing to roll back.
+func (s *session) unsay(n int) bool {
+	if s.edge <= n || s.busy() {
+		return false
+	}
+	if s.queue.QueuedQueries, s.edge = s.queue.QueuedQueries[:n], n; n == 0 {
+		s.queue = nil
+	}
+	return true
+}
+
 // busy tells whether something of a work itself is queued.
 func (s *session) busy() bool { return s.queue != nil && s.queue.Len() > s.edge }
 

@@ -24,6 +24,8 @@ type settlers struct {
 	marks  marks
 	closed bool
 	wg     sync.WaitGroup
+
+	patience time.Duration // settleFor
 }
 
 type settler struct {

@@ -76,11 +76,17 @@ func (s *settlers) commit(worker *settler, batch []*settling) {
 
 // full tells whether nothing more shall join.
 func (c *shared) full() bool {
-	return c.broken || len(c.joined) >= settleBatch || c.own >= settleOwn || time.Since(c.began) > settleFor
+	return c.broken || len(c.joined) >= settleBatch || c.own >= settleOwn || time.Since(c.began) > c.s.patience
 }
 
 // take runs works; what comes too late goes back into the queue.
 func (c *shared) take(batch []*settling) {
+	if err := c.look(batch); err != nil {
+		for _, r := range batch {
+			r.end(err)
+		}
+		return
+	}
 	for i, r := range batch {
 		if (i > 0 || len(c.joined) > 0) && c.full() {
 			c.s.putBack(c.worker, batch[i:])
@@ -100,8 +106,43 @@ func (c *shared) take(batch []*settling) {
 			c.all.add(w)
 			c.at.passed(w)
 			c.worker.rounds.apply(w)
+		} else if w.Effect != nil {
+			c.worker.rounds.failed(w)
 		}
 	}
+}
+
+// look finds out which events of works that have come since the beginning are parked.
+func (c *shared) look(batch []*settling) error {
+	var again []int64
+	for _, r := range batch {
+		if _, seen := c.at.parked[r.work.Event.Position]; !seen && !r.work.First {
+			again = append(again, r.work.Event.Position)
+		}
+	}
+	if len(again) == 0 {
+		return nil
+	}
+	b := c.conn.taken()
+	c.s.db.queueParked(b, c.worker.set, again, c.at.parked)
+	err := c.conn.conn.SendBatch(context.Background(), b).Close()
+	c.broken = err != nil
+	return doing("settle events of "+c.worker.set, err)
+}
+
+// queueParked notes which of the positions are those of parked events.
+func (db *DB) queueParked(b *pgx.Batch, set string, positions []int64, parked map[int64]bool) {
+	for _, position := range positions {
+		parked[position] = false
+	}
+	b.Queue(db.q.parkedAt, set, positions).Query(func(rows pgx.Rows) error {
+		var position int64
+		_, err := pgx.ForEachRow(rows, []any{&position}, func() error {
+			parked[position] = true
+			return nil
+		})
+		return err
+	})
 }
 
 // gather takes in what comes while the transaction is open, and waits a little for lanes that said
@@ -181,14 +222,7 @@ func (s *settlers) open(ctx context.Context, t *tx, worker *settler, batch []*se
 		})
 	}
 	if len(again) > 0 {
-		b.Queue(s.db.q.parkedAt, set, again).Query(func(rows pgx.Rows) error {
-			var position int64
-			_, err := pgx.ForEachRow(rows, []any{&position}, func() error {
-				at.parked[position] = true
-				return nil
-			})
-			return err
-		})
+		s.db.queueParked(b, set, again, at.parked)
 	}
 	if err := t.conn.SendBatch(ctx, b).Close(); err != nil {
 		t.rollback()
@@ -215,6 +249,7 @@ func (c *shared) apply(r *settling) bool {
 	if !r.own() {
 		return true
 	}
+	before, said := c.spot, c.conn.waiting()
 	spot := spots[c.own%2]
 	c.own++
 	if c.spot != "" {
@@ -229,6 +264,12 @@ func (c *shared) apply(r *settling) bool {
 		}
 	}
 	c.conn.forget()
+	if c.conn.unsay(said) {
+		c.spot = before
+		c.own--
+		r.end(r.err)
+		return false
+	}
 	if c.broken = c.conn.conn.IsClosed(); !c.broken {
 		// Should it fail, the transaction stays aborted and its COMMIT rolls back.
 		c.broken = c.conn.end(context.Background(), "ROLLBACK TO SAVEPOINT "+spot) != nil

@@ -29,10 +29,11 @@ func (at *standing) admits(w settle.Work) error {
 	return nil
 }
 
-// knows tells whether admits can speak of a work that came after the transaction had begun.
+// knows tells whether admits can speak of a work that came after the transaction had begun; where it is no
+// first delivery, once somebody has looked whether its event is parked.
 func (at *standing) knows(w settle.Work) bool {
 	_, held := at.fences[w.Lease.Lane]
-	return held && w.First && at.cursors[w.Event.Slot] != unknown
+	return held && (!w.First || at.cursors[w.Event.Slot] != unknown)
 }
 
 func (at *standing) passed(w settle.Work) {

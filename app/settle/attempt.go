@@ -34,11 +34,14 @@ type Attempt struct {
 	lease   Lease
 	run     int
 	first   bool          // not parked before
+	row     Parked        // of one that was, before the attempt
 	more    bool          // the lane has another one to go on with
 	applied chan struct{} // closed when only the commit is missing; nil: the lane does not ask
+	flown   bool          // it is closed
+	applies Outcome       // what the commit will make of it
 	outcome Outcome
-	parked  Parked
-	refused error // ErrFenced or ErrSettled
+	parked  Parked // when it is retried
+	refused error  // ErrFenced or ErrSettled
 }
 
 type attemptKey struct{}
@@ -64,11 +67,7 @@ func (a *Attempt) Outcome() Outcome { return a.outcome }
 // Handled settles the event. effect, when there is one, runs in the transaction that does it;
 // its error is returned as it is and nothing is written.
 func (a *Attempt) Handled(ctx context.Context, effect func(ctx context.Context) error) error {
-	w := Work{Effect: effect}
-	if a.applied != nil {
-		w.Applied, w.More = func() { close(a.applied) }, a.more
-	}
-	return a.settle(ctx, Handled, w)
+	return a.settle(ctx, Handled, Work{Effect: effect})
 }
 
 // maxReason bounds what is stored of an error's text, in bytes.
@@ -95,11 +94,7 @@ func (a *Attempt) Park(ctx context.Context, due time.Time, reason string, counte
 	if a.Redriven {
 		p.State = Redrive
 	}
-	err := a.settle(ctx, Retried, Work{Park: &p})
-	if err == nil {
-		a.parked = p
-	}
-	return err
+	return a.settle(ctx, Retried, Work{Park: &p})
 }
 
 // Bury puts the event among the dead letters of its set.
@@ -111,7 +106,16 @@ func (a *Attempt) Bury(ctx context.Context, reason string) error {
 }
 
 func (a *Attempt) settle(ctx context.Context, o Outcome, w Work) error {
+	if a.flown {
+		return ErrVoided // the lane has gone on with the outcome whose commit failed, and goes back for another
+	}
 	w.Lease, w.Run, w.Event, w.First = a.lease, a.run, a.Event, a.first
+	if a.applies = o; w.Park != nil {
+		a.parked = *w.Park
+	}
+	if a.applied != nil {
+		w.Applied, w.More = func() { a.flown = true; close(a.applied) }, a.more
+	}
 	if err := a.lane.group.store.Settle(ctx, w); err != nil {
 		for _, final := range []error{ErrFenced, ErrSettled} {
 			if errors.Is(err, final) {

@@ -10,7 +10,8 @@
 //
 // Goroutines of a Group, all ended when its output channel closes: one that takes from the bus,
 // one that keeps the leases and watches for changes, one for each lane. The router's goroutine
-// runs the handler and the chain; the lane waits for its ack, which comes after the commit.
+// runs the handler and the chain. The lane goes on when only the commit of the outcome is missing, and back
+// when that fails; what it says about its place, it says about what is committed.
 //
 // A Tail serves sets that every process runs: all events from the present end, in log order,
 // without a record.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/fault"
 )
 
@@ -75,6 +76,7 @@ func (l *lane) land(all bool) error {
 		if f.attempt.outcome == Unsettled {
 			return l.goBack()
 		}
+		l.settled(f.attempt)
 		f.ack()
 		l.flights[0] = flight{} // or a hot lane would keep its history in memory
 		if l.flights = l.flights[1:]; len(l.flights) == 0 {
@@ -104,12 +106,36 @@ func (l *lane) goBack() error {
 		l.cursors[f.attempt.Event.Slot], l.stored[f.attempt.Event.Slot] = f.cursor, f.stored
 	}
 	l.flights = nil
+	l.stale.Store(true)
 	l.nextRun()
 	l.group.pause.failed() // the next delivery waits for the end of the pause
 	if refused != nil {
 		return refused // by another owner, or the cursors know better
 	}
 	return errVoided
+}
+
+// settled notes what an outcome that is on disk means for the parked events. Until then the event's key
+// is blocked, unless it was handled at once.
+func (l *lane) settled(a *Attempt) {
+	switch {
+	case a.outcome == Retried:
+		l.waiting.put(a.parked)
+		l.waiting.keep(a.Event)
+	case !a.first:
+		l.waiting.done(a.row)
+	}
+}
+
+// buries tells whether an earlier event of the key flies to the dead letters. Should it not get there it is
+// tried again, and that comes before the key's next one.
+func (l *lane) buries(e event.Envelope) bool {
+	for i := range l.flights {
+		if a := l.flights[i].attempt; a.first && a.applies == Dead && a.Event.Key() == e.Key() {
+			return true
+		}
+	}
+	return false
 }
 
 // nextRun begins a run: the lane reads the log before it believes what it was told in the one before.

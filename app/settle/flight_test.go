@@ -5,11 +5,13 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/settle"
 )
 
@@ -27,10 +29,9 @@ func (b *bundle) flying() (decide func(position int64, err error)) {
 		return verdicts[position]
 	}
 	b.store.OnSettle = func(w settle.Work) error {
-		if w.Applied == nil {
-			return nil
+		if w.Applied != nil {
+			w.Applied()
 		}
-		w.Applied()
 		return <-of(w.Event.Position)
 	}
 	return func(position int64, err error) { of(position) <- err }
@@ -94,7 +95,7 @@ func TestGoesBackWhenACommitFails(t *testing.T) {
 		m := b.eventually()
 		require.Equal(t, want, position(m))
 		decide(want, nil)
-		work(m)
+		b.handle(m) // one after the other, as a store does it
 	}
 	var positions []int64
 	require.Eventually(t, func() bool {
@@ -175,4 +176,169 @@ func TestGoesBackAtTheEndOfAPage(t *testing.T) {
 	for i, p := range settled {
 		require.Equal(t, int64(i+3), p)
 	}
+}
+
+// fails handles a message as the router does that parks its event until due, or buries it when there is no time.
+func fails(m *message.Message, due time.Time) {
+	a, ctx := settle.AttemptFrom(m.Context()), context.Background()
+	go func() {
+		var err error
+		if due.IsZero() {
+			err = a.Bury(ctx, "no luck")
+		} else {
+			err = a.Park(ctx, due, "no luck", true)
+		}
+		if err == nil {
+			m.Ack()
+		} else {
+			m.Nack()
+		}
+	}()
+}
+
+// A lane does not wait until it is stored that an event failed: other keys go on, its own waits.
+func TestGoesOnBeforeAFailureIsStored(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		b.begin()
+		decide := b.flying()
+		for _, e := range b.append("k", "other", "k") {
+			b.send(e)
+		}
+		m := b.next()
+		require.Equal(t, int64(2), position(m))
+		fails(m, b.clock.Now().Add(30*time.Second))
+		m = b.next()
+		require.Equal(t, int64(3), position(m))
+		work(m)
+		b.gives(0)
+		for p := int64(2); p <= 4; p++ {
+			decide(p, nil)
+			synctest.Wait() // a store keeps the order
+		}
+		m = b.eventually()
+		require.Equal(t, int64(2), position(m))
+		require.Equal(t, 2, settle.AttemptFrom(m.Context()).Number)
+		fails(m, time.Time{}) // to the dead letters
+		b.send(b.append("other")[0])
+		m = b.next()
+		require.Equal(t, int64(5), position(m), "not the next of its key, before it is stored that the one before is dead")
+		work(m)
+		b.gives(0)
+		decide(2, nil)
+		synctest.Wait()
+		decide(5, nil)
+		b.gives(4)
+		work(b.given[len(b.given)-1])
+		decide(4, nil)
+		b.stored(1, 2, 3, 4, 2, 5, 4)
+	})
+}
+
+// gives waits until the group does nothing more of itself, and wants that it gives out the event at the
+// position, 0 for none.
+func (b *bundle) gives(want int64) {
+	b.t.Helper()
+	synctest.Wait()
+	select {
+	case m := <-b.out:
+		b.given = append(b.given, m)
+		require.Equal(b.t, want, position(m))
+	default:
+		require.Zero(b.t, want, "nothing was given out")
+	}
+}
+
+// stored wants that these works, each with its event's position, were stored.
+func (b *bundle) stored(want ...int64) {
+	b.t.Helper()
+	synctest.Wait()
+	var positions []int64
+	for _, w := range b.store.Works() {
+		positions = append(positions, w.Event.Position)
+	}
+	require.Equal(b.t, want, positions)
+}
+
+// When that could not be stored the attempt is made again, before anything else of its key.
+func TestGoesBackWhenAFailureIsNotStored(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.begin()
+	decide := b.flying()
+	for _, e := range b.append("k", "other") {
+		b.send(e)
+	}
+	fails(b.next(), b.clock.Now().Add(30*time.Second))
+	work(b.next())
+	decide(2, errTest)
+	decide(3, settle.ErrVoided)
+	m := b.eventually()
+	require.Equal(t, int64(2), position(m))
+	require.Equal(t, 1, settle.AttemptFrom(m.Context()).Number)
+	fails(m, b.clock.Now().Add(30*time.Second))
+	decide(2, nil)
+	m = b.eventually()
+	require.Equal(t, int64(3), position(m))
+	work(m)
+	decide(3, nil)
+
+	m = b.eventually()
+	require.Equal(t, int64(2), position(m))
+	require.Equal(t, 2, settle.AttemptFrom(m.Context()).Number)
+	fails(m, b.clock.Now().Add(30*time.Second))
+	b.send(b.append("other")[0])
+	work(b.next())
+	decide(2, errTest)
+	decide(4, settle.ErrVoided)
+	// The parked event and the new one come again, in whichever order: neither is of the other's key.
+	var came []int64
+	for range 2 {
+		m := b.eventually()
+		came = append(came, position(m))
+		if position(m) == 2 {
+			require.Equal(t, 2, settle.AttemptFrom(m.Context()).Number, "what was not stored is no attempt")
+		}
+		decide(position(m), nil)
+		work(m)
+	}
+	require.ElementsMatch(t, []int64{2, 4}, came)
+	require.Eventually(t, func() bool { return len(b.store.Works()) == 5 }, 30*time.Second, time.Millisecond)
+	parked, err := b.store.Parked(context.Background(), "one", allSlots())
+	require.NoError(t, err)
+	require.Empty(t, parked)
+}
+
+// What follows an event that dies at once waits until it is among the dead letters: it may not get there.
+func TestDiesBeforeTheNextOfItsKey(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		b.begin()
+		decide := b.flying()
+		for _, e := range b.append("k", "k") {
+			b.send(e)
+		}
+		fails(b.next(), time.Time{})
+		b.gives(0)
+		decide(2, errTest)
+		m := b.eventually()
+		require.Equal(t, int64(2), position(m))
+		fails(m, time.Time{})
+		b.gives(0)
+		decide(2, nil)
+		b.gives(3)
+		decide(3, nil)
+		work(b.given[len(b.given)-1])
+		b.stored(1, 2, 3)
+	})
+}
+
+func allSlots() []int {
+	slots := make([]int, event.Slots)
+	for i := range slots {
+		slots[i] = i
+	}
+	return slots
 }

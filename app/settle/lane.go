@@ -205,10 +205,14 @@ func (l *lane) work(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := l.pausing(l.land(false)); err != nil {
-			return err
+		stale := l.stale.Swap(false)
+		if err := l.land(stale); err != nil { // what flies is not yet where it is read from
+			if err = l.pausing(err); err != nil {
+				return err
+			}
+			continue
 		}
-		if l.stale.Swap(false) {
+		if stale {
 			if err := l.loadParked(ctx); err != nil {
 				return err
 			}
@@ -387,13 +391,19 @@ func (l *lane) tryParked(ctx context.Context) (bool, error) {
 	if !ok || p.Due.After(l.group.clock.Now()) {
 		return false, nil
 	}
-	events, err := l.group.log.At(ctx, p.Position)
-	if err != nil {
-		return false, l.rest(ctx, fmt.Errorf("read parked event %d: %w", p.Position, err))
+	e, there := l.waiting.kept(p.Position)
+	if !there {
+		events, err := l.group.log.At(ctx, p.Position)
+		if err != nil {
+			return false, l.rest(ctx, fmt.Errorf("read parked event %d: %w", p.Position, err))
+		}
+		if there = len(events) > 0; there {
+			e = events[0]
+		}
 	}
 	l.waiting.take()
 	fault.Point("settle.parked-in-hand")
-	if len(events) == 0 {
+	if !there {
 		l.group.logger.Error("a parked event is no longer in the log; its key waits until it is restored or the row is removed",
 			"position", p.Position, "key", p.Key)
 		p.Due = l.group.clock.Now().Add(time.Minute)
@@ -401,16 +411,16 @@ func (l *lane) tryParked(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	a := &Attempt{
-		Set: l.group.set.Name(), Event: events[0], Number: p.Attempts + 1, Redriven: p.State == Redrive, lane: l,
+		Set: l.group.set.Name(), Event: e, Number: p.Attempts + 1, Redriven: p.State == Redrive, lane: l,
+		row: p, more: len(l.inbox) > 0,
 	}
-	if _, err := l.deliver(ctx, a); err != nil {
+	flies, err := l.deliver(ctx, a)
+	if err != nil {
 		l.waiting.put(p)
 		return false, l.pausing(err)
 	}
-	if a.outcome == Retried {
-		l.waiting.put(a.parked)
-	} else {
-		l.waiting.done(p)
+	if !flies {
+		l.settled(a)
 	}
 	return true, nil
 }
@@ -522,7 +532,7 @@ func (l *lane) reach(ctx context.Context, e bus.Entry) error {
 
 // take handles one new event, the next of its slot, and moves the lane past it.
 func (l *lane) take(ctx context.Context, e event.Envelope) error {
-	if err := l.land(false); err != nil {
+	if err := l.land(l.buries(e)); err != nil {
 		return err
 	}
 	if e.Position <= l.cursors[e.Slot] {
@@ -548,10 +558,15 @@ func (l *lane) take(ctx context.Context, e event.Envelope) error {
 func (l *lane) first(ctx context.Context, e event.Envelope) error {
 	a := &Attempt{Set: l.group.set.Name(), Event: e, Number: 1, lane: l, first: true, more: l.more}
 	flies, err := l.deliver(ctx, a)
-	if err == nil && !flies && a.outcome == Retried {
-		l.waiting.add(a.parked)
+	switch {
+	case err != nil:
+		return err
+	case !flies:
+		l.settled(a)
+	case a.applies == Retried:
+		l.waiting.hold(a.parked)
 	}
-	return err
+	return nil
 }
 
 // parkBehind puts a new event behind the parked ones of its key.
@@ -597,8 +612,8 @@ func (l *lane) deliver(ctx context.Context, a *Attempt) (flies bool, err error) 
 		if l.group.paused.Load() {
 			return false, errPaused
 		}
-		a.lease, a.run = l.lease, l.runs
-		if a.first && l.careful == 0 {
+		a.lease, a.run, a.flown = l.lease, l.runs, false
+		if l.careful == 0 {
 			a.applied = make(chan struct{})
 		}
 		fault.Point("settle.handing-over")

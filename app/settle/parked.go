@@ -3,6 +3,8 @@ package settle
 import (
 	"container/heap"
 	"time"
+
+	"github.com/leat-dev/leat/app/event"
 )
 
 // waiting is a lane's picture of its parked events: which keys are blocked, and what is due next.
@@ -10,7 +12,17 @@ import (
 type waiting struct {
 	keys map[string]*line
 	due  dueHeap
+	// Events that have just failed are likely to be tried again soon: some are kept, so that each attempt need
+	// not read the log.
+	events map[int64]event.Envelope
+	size   int // of their data, in bytes
 }
+
+// keptBytes bounds the data of the events that a lane keeps, and keptEvents how many there are.
+const (
+	keptBytes  = 256 << 10
+	keptEvents = 256
+)
 
 // line is the parked events of one key in order. Only its head is ever tried.
 type line struct {
@@ -19,7 +31,7 @@ type line struct {
 }
 
 func newWaiting(parked []Parked) *waiting {
-	w := &waiting{keys: map[string]*line{}}
+	w := &waiting{keys: map[string]*line{}, events: map[int64]event.Envelope{}}
 	for _, p := range parked {
 		w.add(p)
 	}
@@ -39,9 +51,11 @@ func (w *waiting) add(p Parked) {
 		l.rest = append(l.rest, p.Position)
 		return
 	}
-	w.keys[p.Key] = &line{head: p}
-	heap.Push(&w.due, p)
+	w.put(p)
 }
+
+// hold blocks the key of an event that has failed for the first time; put must follow.
+func (w *waiting) hold(p Parked) { w.keys[p.Key] = &line{head: p} }
 
 // next returns the event that is due first; ok is false when nothing is parked.
 func (w *waiting) next() (p Parked, ok bool) {
@@ -54,16 +68,34 @@ func (w *waiting) next() (p Parked, ok bool) {
 // take removes the event that is due first from the ones to try; put or done must follow.
 func (w *waiting) take() Parked { return heap.Pop(&w.due).(Parked) } //nolint:forcetypeassert // it holds nothing else
 
-// put gives a taken event back with a new time.
+// put makes an event that was taken or held one to try, at its time.
 func (w *waiting) put(p Parked) {
 	if l := w.keys[p.Key]; l != nil && p.State != Redrive {
 		l.head = p
+	} else if p.State != Redrive {
+		w.hold(p)
 	}
 	heap.Push(&w.due, p)
 }
 
+// keep keeps an event that is parked, if there is room.
+func (w *waiting) keep(e event.Envelope) {
+	if _, kept := w.events[e.Position]; !kept && len(w.events) < keptEvents && w.size+len(e.Data) <= keptBytes {
+		w.events[e.Position] = e
+		w.size += len(e.Data)
+	}
+}
+
+// kept returns an event that was kept.
+func (w *waiting) kept(position int64) (event.Envelope, bool) {
+	e, ok := w.events[position]
+	return e, ok
+}
+
 // done removes a taken event; the next of its key is due at once.
 func (w *waiting) done(p Parked) {
+	w.size -= len(w.events[p.Position].Data)
+	delete(w.events, p.Position)
 	if p.State == Redrive {
 		return
 	}

@@ -121,6 +121,56 @@ func settledMeanwhile(t *testing.T, f *fixture) {
 	f.holds(t, 3)
 }
 
+// goesOnFromFailures settles as a lane does that does not wait for commits: each work when the one before is
+// applied, or told where a store does not say so.
+func goesOnFromFailures(t *testing.T, f *fixture) {
+	f.register(t, "s")
+	events := f.log(t, 5)
+	l := f.mustAcquire(t, "s", 0, "a")
+	goOn := func(works ...settle.Work) {
+		told := make(chan error, len(works))
+		for _, w := range works {
+			applied, ended := make(chan struct{}), make(chan struct{})
+			w.Lease, w.Run, w.More, w.Applied = l, 1, true, func() { close(applied) }
+			go func() {
+				defer close(ended)
+				told <- f.Settle(ctxOf(t), w)
+			}()
+			select {
+			case <-applied:
+			case <-ended:
+			}
+		}
+		for range works {
+			require.NoError(t, <-told)
+		}
+	}
+	goOn(
+		settle.Work{Event: events[0], First: true, Park: parkedOf(events[0], settle.Failed, 1)},
+		settle.Work{Event: events[1], First: true, Dead: letterOf("s", events[1], 1)},
+		settle.Work{Event: events[2], First: true, Effect: f.effect("third")},
+	)
+	require.Equal(t, []settle.Parked{*parkedOf(events[0], settle.Failed, 1)}, f.parked(t, "s"))
+	goOn(
+		settle.Work{Event: events[0], Park: parkedOf(events[0], settle.Failed, 2)},
+		settle.Work{Event: events[3], First: true, Effect: f.effect("fourth")},
+	)
+	require.Equal(t, []settle.Parked{*parkedOf(events[0], settle.Failed, 2)}, f.parked(t, "s"))
+	goOn(
+		settle.Work{Event: events[0], Dead: letterOf("s", events[0], 3)},
+		settle.Work{Event: events[4], First: true, Effect: f.effect("fifth")},
+	)
+	require.Empty(t, f.parked(t, "s"))
+	letters, _, err := f.DeadLetters(ctxOf(t), deadFilter("s"))
+	require.NoError(t, err)
+	require.Len(t, letters, 2)
+	cursors := f.status(t, "s").Cursors
+	for _, e := range events {
+		require.GreaterOrEqual(t, cursors[e.Slot], e.Position)
+	}
+	f.holds(t, 8)
+}
+
 func bury(t *testing.T, f *fixture) {
 	f.register(t, "s")
 	events := f.log(t, 2)

@@ -53,6 +53,7 @@ func Run(t *testing.T, open func(t *testing.T, clock clockwork.Clock) Store) {
 		one{"parked events of some slots", parkedBySlots},
 		one{"an attempt of a parked event", attemptOfParked},
 		one{"an attempt of what is settled meanwhile", settledMeanwhile},
+		one{"a lane goes on from what failed", goesOnFromFailures},
 		one{"bury", bury},
 		one{"redrive handled", redriveHandled},
 		one{"redrive fails again", redriveFails},
