@@ -5,6 +5,7 @@ import (
 
 	"github.com/jonboulle/clockwork"
 
+	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/handler"
 )
 
@@ -21,6 +22,10 @@ func (w Waiting) Next() (Parked, bool)   { return w.next() }
 func (w Waiting) Take() Parked           { return w.take() }
 func (w Waiting) Put(p Parked)           { w.put(p) }
 func (w Waiting) Done(p Parked)          { w.done(p) }
+func (w Waiting) Keep(e event.Envelope)  { w.keep(e) }
+func (w Waiting) Kept(position int64) (event.Envelope, bool) {
+	return w.kept(position)
+}
 func (w Waiting) Hasten(t time.Time)     { w.hasten(t) }
 
 // Pauser spaces out attempts.

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/leat-dev/leat/app/event"
 	"github.com/leat-dev/leat/app/settle"
 )
 
@@ -130,6 +131,30 @@ func TestWaiting(t *testing.T) {
 			},
 		})
 	})
+}
+
+// Some of the events are kept, as long as they are parked.
+func TestWaitingKeeps(t *testing.T) {
+	t.Parallel()
+	w := settle.NewWaiting(nil)
+	keep := func(position int64, size int) bool {
+		w.Add(settle.Parked{Position: position, Key: "a", State: settle.Redrive})
+		w.Keep(event.Envelope{Position: position, Data: make([]byte, size)})
+		e, kept := w.Kept(position)
+		require.Equal(t, kept, e.Position == position)
+		return kept
+	}
+	require.True(t, keep(1, 200<<10))
+	require.False(t, keep(2, 100<<10), "it is too much")
+	require.True(t, keep(3, 50<<10))
+	w.Done(settle.Parked{Position: 1, State: settle.Redrive})
+	_, kept := w.Kept(1)
+	require.False(t, kept)
+	require.True(t, keep(4, 100<<10), "there is room again")
+	for p := int64(5); p < 259; p++ {
+		require.True(t, keep(p, 0))
+	}
+	require.False(t, keep(259, 0), "they are too many")
 }
 
 // What a hot key leaves behind is let go of.

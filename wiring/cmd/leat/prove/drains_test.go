@@ -48,8 +48,7 @@ func TestDrains(t *testing.T) {
 			for l.drains < wanted && !t.Failed() {
 				d.some(min(drainsCheck, wanted-l.drains))
 			}
-			l.dismiss() // what is given back now would find nobody to handle it
-			l.settleAndCheck()
+			l.rest()
 			l.leave()
 			for _, p := range d.crew {
 				p.Stop()

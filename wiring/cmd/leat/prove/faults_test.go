@@ -176,6 +176,7 @@ func (b *breaking) start() {
 }
 
 func (b *breaking) stop() {
+	b.rest()
 	b.leave()
 	for _, p := range b.members {
 		p.Stop()

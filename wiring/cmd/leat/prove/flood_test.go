@@ -55,11 +55,11 @@ func sizeOf(h house) floodSize {
 	if run.long {
 		size = floodSize{events: run.flood, keys: 1000, rate: 500}
 	}
-	if h.store == "postgres" {
+	switch {
+	case h.store == "postgres" && run.long:
 		size.rate = 150
-		if !run.long {
-			size.events = 3000
-		}
+	case h.store == "postgres":
+		size.events, size.rate = 3000, 250
 	}
 	return size
 }

@@ -104,6 +104,7 @@ func (f *filling) all(rounds int) {
 		f.one()
 		f.soundness(p)
 	}
+	f.rest()
 	f.leave()
 	p.Stop()
 	f.settleAndCheck()

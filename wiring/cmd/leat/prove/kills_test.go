@@ -56,6 +56,7 @@ func TestRandomKills(t *testing.T) {
 				require.NoError(t, <-loaded)
 				l.settleAndCheck()
 			}
+			l.rest()
 			for _, p := range crew {
 				p.Stop()
 			}

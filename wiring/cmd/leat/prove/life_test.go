@@ -233,6 +233,14 @@ func (l *life) settle() *oracle.Verdict {
 	}
 }
 
+// rest lets no more dead letters be given back, and everything settle: what is given back later would find
+// nobody to handle it.
+func (l *life) rest() {
+	l.t.Helper()
+	l.dismiss()
+	l.settleAndCheck()
+}
+
 // settleAndCheck waits until everything has settled, and fails the test when the oracle has found a
 // breach.
 func (l *life) settleAndCheck() {
