@@ -26,7 +26,7 @@ func (w Waiting) Keep(e event.Envelope)  { w.keep(e) }
 func (w Waiting) Kept(position int64) (event.Envelope, bool) {
 	return w.kept(position)
 }
-func (w Waiting) Hasten(t time.Time)     { w.hasten(t) }
+func (w Waiting) Hasten(t time.Time) { w.hasten(t) }
 
 // Pauser spaces out attempts.
 type Pauser struct{ *pauser }
