@@ -58,10 +58,6 @@ func (l *rounds) arrive(w settle.Work) error {
 	return nil
 }
 
-// failed notes that the effect of a work came to nothing: its lane is likely to come back at once with what
-// becomes of the event.
-func (l *rounds) failed(w settle.Work) { l.expect(w.Lease.Lane) }
-
 // apply tells the lane of a work that only the commit is missing.
 func (l *rounds) apply(w settle.Work) {
 	if w.Applied == nil {
@@ -73,6 +69,7 @@ func (l *rounds) apply(w settle.Work) {
 	}
 }
 
+// expect waits for a lane that is likely to come back at once, unless it did not the last time.
 func (l *rounds) expect(lane int) {
 	if l.slow[lane] == 0 {
 		l.going[lane] = struct{}{}

@@ -72,6 +72,16 @@ func (c *crew) together(t *testing.T, works ...settle.Work) []error {
 	return errs
 }
 
+// noting is an effect that notes its transaction.
+func (c *crew) noting(xids *[]string) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		var xid string
+		err := c.SQL(ctx).QueryRow(ctx, "SELECT pg_current_xact_id()::text").Scan(&xid)
+		*xids = append(*xids, xid)
+		return err
+	}
+}
+
 func (c *crew) cursor(t *testing.T, slot int) int64 {
 	t.Helper()
 	all, err := c.Statuses(ctxOf(t))
@@ -255,12 +265,7 @@ func TestAttemptsJoinATransaction(t *testing.T) {
 	again.Park = &settle.Parked{Position: again.Event.Position, Slot: 0, Key: again.Event.Key(), State: settle.Failed}
 	require.NoError(t, c.Settle(ctxOf(t), again))
 	var xids []string
-	effect := func(ctx context.Context) error {
-		var xid string
-		err := c.SQL(ctx).QueryRow(ctx, "SELECT pg_current_xact_id()::text").Scan(&xid)
-		xids = append(xids, xid)
-		return err
-	}
+	effect := c.noting(&xids)
 	again.First, again.Park, again.Effect = false, nil, effect
 	settled := c.work(0)
 	settled.First, settled.Effect = false, func(context.Context) error {
@@ -313,12 +318,7 @@ func TestRoundsShareATransaction(t *testing.T) {
 	t.Parallel()
 	c := crewOf(t, openAt(t, postgrestest.Start(t), clockwork.NewRealClock()), 2)
 	var xids []string
-	effect := func(ctx context.Context) error {
-		var xid string
-		err := c.SQL(ctx).QueryRow(ctx, "SELECT pg_current_xact_id()::text").Scan(&xid)
-		xids = append(xids, xid)
-		return err
-	}
+	effect := c.noting(&xids)
 	first, second := c.work(0), c.work(0)
 	first.Effect = effect
 	second.Effect = effect

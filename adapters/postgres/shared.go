@@ -107,7 +107,7 @@ func (c *shared) take(batch []*settling) {
 			c.at.passed(w)
 			c.worker.rounds.apply(w)
 		} else if w.Effect != nil {
-			c.worker.rounds.failed(w)
+			c.worker.rounds.expect(w.Lease.Lane) // with what becomes of the event
 		}
 	}
 }

@@ -34,13 +34,12 @@ type Attempt struct {
 	lease   Lease
 	run     int
 	first   bool          // not parked before
-	row     Parked        // of one that was, before the attempt
 	more    bool          // the lane has another one to go on with
 	applied chan struct{} // closed when only the commit is missing; nil: the lane does not ask
 	flown   bool          // it is closed
 	applies Outcome       // what the commit will make of it
 	outcome Outcome
-	parked  Parked // when it is retried
+	parked  Parked // its row: as it was, of one that was parked, and as it will be when it is retried
 	refused error  // ErrFenced or ErrSettled
 }
 

@@ -123,7 +123,7 @@ func (l *lane) settled(a *Attempt) {
 		l.waiting.put(a.parked)
 		l.waiting.keep(a.Event)
 	case !a.first:
-		l.waiting.done(a.row)
+		l.waiting.done(a.parked)
 	}
 }
 

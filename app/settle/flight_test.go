@@ -28,13 +28,31 @@ func (b *bundle) flying() (decide func(position int64, err error)) {
 		}
 		return verdicts[position]
 	}
+	over := make(chan struct{}) // or a test that fails would wait for what nobody decides
+	b.t.Cleanup(func() { close(over) })
 	b.store.OnSettle = func(w settle.Work) error {
 		if w.Applied != nil {
 			w.Applied()
 		}
-		return <-of(w.Event.Position)
+		select {
+		case err := <-of(w.Event.Position):
+			return err
+		case <-over:
+			return errTest
+		}
 	}
 	return func(position int64, err error) { of(position) <- err }
+}
+
+// inFlight begins, and makes the store one that flies; then it appends and sends an event of each key.
+func (b *bundle) inFlight(keys ...string) (decide func(position int64, err error)) {
+	b.t.Helper()
+	b.begin()
+	decide = b.flying()
+	for _, e := range b.append(keys...) {
+		b.send(e)
+	}
+	return decide
 }
 
 // work handles a message as the router does, which answers it after the commit.
@@ -78,11 +96,7 @@ func TestGoesOnBeforeTheCommit(t *testing.T) {
 func TestGoesBackWhenACommitFails(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.begin()
-	decide := b.flying()
-	for _, e := range b.append("k", "other", "k") {
-		b.send(e)
-	}
+	decide := b.inFlight("k", "other", "k")
 	for want := int64(2); want <= 4; want++ {
 		m := b.next()
 		require.Equal(t, want, position(m))
@@ -201,11 +215,7 @@ func TestGoesOnBeforeAFailureIsStored(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t)
-		b.begin()
-		decide := b.flying()
-		for _, e := range b.append("k", "other", "k") {
-			b.send(e)
-		}
+		decide := b.inFlight("k", "other", "k")
 		m := b.next()
 		require.Equal(t, int64(2), position(m))
 		fails(m, b.clock.Now().Add(30*time.Second))
@@ -265,11 +275,7 @@ func (b *bundle) stored(want ...int64) {
 func TestGoesBackWhenAFailureIsNotStored(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.begin()
-	decide := b.flying()
-	for _, e := range b.append("k", "other") {
-		b.send(e)
-	}
+	decide := b.inFlight("k", "other")
 	fails(b.next(), b.clock.Now().Add(30*time.Second))
 	work(b.next())
 	decide(2, errTest)
@@ -315,11 +321,7 @@ func TestDiesBeforeTheNextOfItsKey(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t)
-		b.begin()
-		decide := b.flying()
-		for _, e := range b.append("k", "k") {
-			b.send(e)
-		}
+		decide := b.inFlight("k", "k")
 		fails(b.next(), time.Time{})
 		b.gives(0)
 		decide(2, errTest)

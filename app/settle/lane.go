@@ -412,7 +412,7 @@ func (l *lane) tryParked(ctx context.Context) (bool, error) {
 	}
 	a := &Attempt{
 		Set: l.group.set.Name(), Event: e, Number: p.Attempts + 1, Redriven: p.State == Redrive, lane: l,
-		row: p, more: len(l.inbox) > 0,
+		parked: p, more: len(l.inbox) > 0,
 	}
 	flies, err := l.deliver(ctx, a)
 	if err != nil {

@@ -45,9 +45,33 @@ func exactlyOnce(w *world) {
 		struck[id] = true
 		return first
 	}
+	type owner struct {
+		lane  int
+		fence int64
+	}
+	voided := map[owner]int{} // works of these runs follow one whose commit failed
+	// goneOn tells whether the lane goes on, and the commit fails then, as a store would have it.
+	goneOn := func(work settle.Work) error {
+		by := owner{work.Lease.Lane, work.Lease.Fence}
+		flies := work.Applied != nil && work.Event.Position%3 == 1 && strike("applied"+strconv.FormatBool(work.First), work.Event.Position)
+		mu.Lock()
+		defer mu.Unlock()
+		if run, ok := voided[by]; ok && work.Run <= run {
+			return settle.ErrVoided
+		}
+		if !flies {
+			return nil
+		}
+		voided[by] = work.Run
+		work.Applied()
+		return errCommit
+	}
 	h := w.hook()
 	h.settle = func(ctx context.Context, work settle.Work, inner func(context.Context, settle.Work) error) error {
 		p := work.Event.Position
+		if err := goneOn(work); err != nil {
+			return err
+		}
 		if p%5 == 3 && strike("before", p) {
 			return errCommit
 		}
